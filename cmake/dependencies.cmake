@@ -1,0 +1,20 @@
+# What each library needs beyond our own code. All of it is Debian's.
+pkg_check_modules(FUSE3 REQUIRED IMPORTED_TARGET fuse3)
+find_package(spdlog REQUIRED)
+find_package(fmt REQUIRED)
+find_package(tomlplusplus REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(CLI11 REQUIRED)
+
+function(uni_needs folder)
+  get_target_property(kind uni_${folder} TYPE)
+  if(kind STREQUAL "INTERFACE_LIBRARY")
+    return()
+  endif()
+  target_link_libraries(uni_${folder} PRIVATE ${ARGN})
+endfunction()
+
+uni_needs(base spdlog::spdlog fmt::fmt)
+uni_needs(config tomlplusplus::tomlplusplus)
+uni_needs(daemon PkgConfig::FUSE3)
+uni_needs(cli CLI11::CLI11 nlohmann_json::nlohmann_json PkgConfig::FUSE3 PkgConfig::LIBURING)

@@ -1,0 +1,38 @@
+# The rules of the house as CMake functions. Sourced by the top-level CMakeLists.txt.
+add_library(uni_options INTERFACE)
+target_compile_options(uni_options INTERFACE -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion
+                       -Werror=return-type -Werror=unused-result -fno-omit-frame-pointer)
+if(UNI_SANITIZE)
+  target_compile_options(uni_options INTERFACE -fsanitize=${UNI_SANITIZE} -fno-sanitize-recover=all)
+  target_link_options(uni_options INTERFACE -fsanitize=${UNI_SANITIZE})
+endif()
+
+# uni_library(FOLDER DEPS...): all .cpp of FOLDER (main.cpp excepted) as library uni_FOLDER.
+function(uni_library folder)
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${folder}/*.cpp)
+  list(FILTER sources EXCLUDE REGEX "/main\\.cpp$")
+  if(sources)
+    add_library(uni_${folder} STATIC ${sources})
+    target_include_directories(uni_${folder} PUBLIC ${CMAKE_SOURCE_DIR})
+    target_link_libraries(uni_${folder} PUBLIC ${ARGN} PRIVATE uni_options)
+  else()
+    add_library(uni_${folder} INTERFACE)
+    target_include_directories(uni_${folder} INTERFACE ${CMAKE_SOURCE_DIR})
+    target_link_libraries(uni_${folder} INTERFACE ${ARGN})
+  endif()
+endfunction()
+
+# uni_test(FOLDER LABEL DEPS...): all .cpp of tests/FOLDER as one GoogleTest program, each test a ctest test.
+function(uni_test folder label)
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/${folder}/*.cpp)
+  if(NOT sources)
+    return()
+  endif()
+  add_executable(test_${folder} ${sources})
+  target_include_directories(test_${folder} PRIVATE ${CMAKE_SOURCE_DIR})
+  target_link_libraries(test_${folder} PRIVATE ${ARGN} uni_options GTest::gtest_main GTest::gmock)
+  target_compile_definitions(test_${folder} PRIVATE
+    UNI_BINARY="$<TARGET_FILE:usernetes-identity>" UNI_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+  gtest_discover_tests(test_${folder} TEST_PREFIX ${folder}/ DISCOVERY_TIMEOUT 60
+                       PROPERTIES LABELS ${label} TIMEOUT 900)
+endfunction()
