@@ -1,0 +1,95 @@
+// Owns: every setting, its default, its limits and its help text, each stated once in fields().
+// Called by: config/toml, config/mount_options, cli and daemon (which pass on the values needed).
+// Never: is a global; it is parsed once and then const.
+#pragma once
+#include <cstdint>
+#include <initializer_list>
+#include <limits>
+#include <string>
+#include <string_view>
+
+#include "identity/hash_slot.hpp"
+#include "identity/live_slots.hpp"
+
+namespace config {
+
+/// What a setting may be: a word of a list ("a|b"; empty: any text), or a number from min to max.
+struct Allowed {
+  std::string_view words = {};
+  double min = 0;
+  double max = std::numeric_limits<std::uint32_t>::max();
+};
+
+struct Config {
+  struct Log {
+    std::string level = "info";
+    std::string file;
+  } log;
+  struct Identity {
+    std::uint32_t rule = 2;
+    std::string collisions = "separate";
+    std::uint32_t window_first = 1000;
+    std::uint32_t window_last = 1998;
+  } identity;
+  struct Overlay {
+    std::string opaque = "auto";
+    std::string whiteout = "auto";
+    bool redirect_dir = true;
+    std::uint32_t dirfd_cache = 1024;
+  } overlay;
+  struct Fuse {
+    double timeout = 1e9;
+    bool writeback = true;
+    std::uint32_t max_write = 1048576;
+    std::uint32_t max_background = 64;
+  } fuse;
+
+  /// Calls f("section.key", member, "help", Allowed{...}) for each setting. TOML, environment,
+  /// mount options, unknown-key errors and the docs table have no other list.
+  template <class Self, class F>
+  static void fields(Self& c, F&& f) {
+    f("log.level", c.log.level, "least severe event that is logged",
+      Allowed{.words = "trace|debug|info|warn|error|off"});
+    f("log.file", c.log.file, "where events go; empty: stderr, or the journal under systemd",
+      Allowed{});
+    f("identity.rule", c.identity.rule,
+      "hash rule: 1 = every id >= 65534 is nobody, 2 = ids above 65535 are hashed too",
+      Allowed{.min = 1, .max = 2});
+    f("identity.collisions", c.identity.collisions,
+      "separate = no two ids share a live slot, share = always the hash slot",
+      Allowed{.words = "separate|share"});
+    f("identity.window_first", c.identity.window_first,
+      "first pool id that an id unknown to the namespace may be given",
+      Allowed{.min = 1, .max = 65533});
+    f("identity.window_last", c.identity.window_last, "last such pool id",
+      Allowed{.min = 1, .max = 65533});
+    f("overlay.opaque", c.overlay.opaque, "how a directory that hides lower ones is marked",
+      Allowed{.words = "auto|trusted|user|fuseoverlayfs|file"});
+    f("overlay.whiteout", c.overlay.whiteout, "how a deleted lower name is marked",
+      Allowed{.words = "auto|device|file"});
+    f("overlay.redirect_dir", c.overlay.redirect_dir,
+      "rename lower directories by a redirect; false: by a copy", Allowed{});
+    f("overlay.dirfd_cache", c.overlay.dirfd_cache, "directory descriptors kept open per mount",
+      Allowed{.min = 16, .max = 1048576});
+    f("fuse.timeout", c.fuse.timeout, "seconds the kernel may cache names and attributes",
+      Allowed{.min = 0, .max = 1e9});
+    f("fuse.writeback", c.fuse.writeback, "let the kernel collect small writes", Allowed{});
+    f("fuse.max_write", c.fuse.max_write, "most bytes of one write request",
+      Allowed{.min = 4096, .max = 1048576});
+    f("fuse.max_background", c.fuse.max_background, "read-ahead and write-back requests in flight",
+      Allowed{.min = 1, .max = 65535});
+  }
+};
+
+inline identity::Rule rule(Config const& c) {
+  return static_cast<identity::Rule>(c.identity.rule);
+}
+inline identity::Window window(Config const& c) {
+  return {c.identity.window_first, c.identity.window_last};
+}
+inline identity::Collisions collisions(Config const& c) {
+  return c.identity.collisions == "share" ? identity::Collisions::share
+                                          : identity::Collisions::separate;
+}
+
+}  // namespace config

@@ -1,0 +1,96 @@
+// Owns: the table true id <-> live slot of one namespace, for uids or for gids.
+// Called by: fusefs (owner shown and received), seccomp (ids of tasks), daemon (journal, status).
+// Never: gives two true ids one slot (unless asked to share), answers an id that the pool does not
+// map, or grows beyond the window however many ids a container invents.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <set>
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+#include "identity/hash_slot.hpp"
+#include "identity/pool.hpp"
+
+namespace identity {
+
+/// The pool ids, both ends included, that foreign ids may be given. Cut to 65,536 ids.
+struct Window {
+  Id first = 1000;
+  Id last = 1998;
+};
+
+enum class Collisions : std::uint8_t {
+  separate,  // a taken slot is never given twice
+  share,     // the seed's strict rule: a foreign id is always shown as its hash slot
+};
+
+class LiveSlots {
+ public:
+  struct Assignment {
+    Id true_id = kNoId;
+    Id slot = kNoId;
+    bool first_choice = true;  // false: the preferred slot was taken or outside the window
+    friend bool operator==(Assignment const&, Assignment const&) = default;
+  };
+
+  LiveSlots(Pool pool, HashRange range, Rule rule, Window window, Collisions collisions);
+
+  /// The id that an inode or a process carries for `true_id`; assigned on first use, then for ever.
+  /// Always an id of the pool. No slot left: nobody_id(), and the id is counted as a stranger.
+  /// O(1); O(log window) at the first use of an id.
+  Id present(Id true_id);
+  /// What a process that carries `presented` really is. A pool id nobody was given yet becomes
+  /// itself; the nobody id is 65534; an id outside the pool is returned unchanged.
+  Id truth(Id presented);
+  /// What strangers are shown as: 65534 where mapped, else the range's nobody. In a one-id pool: 0.
+  Id nobody_id() const { return nobody_; }
+
+  /// All assignments of the window, sorted by true id. Pool ids outside the window are always
+  /// themselves and 65534 is always nobody_id(): neither needs or has an entry.
+  std::vector<Assignment> assignments() const;
+  /// The first 1,024 different ids that found no slot.
+  std::span<Id const> strangers() const { return strangers_; }
+  /// Exact while strangers() has room, and for ids below 65,536; then each showing of a high one
+  /// counts, because remembering them would let a container fill our memory.
+  std::uint64_t stranger_count() const { return stranger_count_; }
+
+  /// `hook` is called once for each new assignment, before present() or truth() returns it.
+  void on_assign(std::function<void(Assignment const&)> hook) { hook_ = std::move(hook); }
+  /// Repeats a journalled assignment without calling the hook. False, and no change: the slot is
+  /// not free or not of the window, or the id has a slot already (equal to it: true).
+  bool restore(Id true_id, Id slot);
+
+ private:
+  static constexpr Id kFlat = 65536;
+
+  bool claimable(Id slot) const { return slot - claim_first_ < owner_.size(); }
+  bool is_free(Id slot) const { return claimable(slot) && free_.contains(slot); }
+  bool nobody_is_reserved() const { return nobody_ != 0; }
+  bool prefers_itself(Id true_id) const;
+  Id remembered(Id true_id) const;
+  void remember(Id true_id, Id answer);
+  Id choose(Id true_id);
+  Id choose_shared(Id true_id);
+  Id assign(Id true_id, Id slot, bool first_choice);
+  void take(Id true_id, Id slot, bool first_choice);
+  Id stranger(Id true_id);
+
+  Pool pool_;
+  HashRange range_;
+  Rule rule_;
+  Collisions collisions_;
+  Id nobody_ = 0;
+  Id claim_first_ = 0;               // slots [claim_first_, +owner_.size()) can be given
+  std::vector<Id> owner_;            // per such slot its true id, kNoId: none
+  std::vector<bool> first_choice_;   // per such slot
+  std::set<Id> free_;                // slots still to give
+  std::vector<Id> low_;              // answer per true id < 65536, kNoId: not asked yet
+  std::unordered_map<Id, Id> high_;  // slot per higher true id that was given one
+  std::vector<Id> strangers_;
+  std::uint64_t stranger_count_ = 0;
+  std::function<void(Assignment const&)> hook_;
+};
+
+}  // namespace identity
