@@ -13,10 +13,10 @@
 
 namespace config {
 
-/// `base` with the settings of a TOML text. Syntax error, unknown key, wrong type, out of range:
-/// a message `FILE:LINE: ...` that says what is allowed.
+/// `defaults` with the settings of a TOML text. Syntax error, unknown key, wrong type, out of
+/// range: a message `FILE:LINE: ...` that says what is allowed.
 base::Checked<Config> load_toml(std::string_view text, std::string_view file_name_for_messages,
-                                Config base = {});
+                                Config defaults = {});
 
 /// Later entries win: system_dir/*.toml (sorted), user_file, environment. Missing ones are fine.
 struct Sources {

@@ -44,7 +44,8 @@ class LiveSlots {
   /// What a process that carries `presented` really is. A pool id nobody was given yet becomes
   /// itself; the nobody id is 65534; an id outside the pool is returned unchanged.
   Id truth(Id presented);
-  /// What strangers are shown as: 65534 where mapped, else the range's nobody. In a one-id pool: 0.
+  /// What strangers are shown as: 65534 where mapped, else the range's nobody, else the pool's last
+  /// id. In a one-id pool that is its only id, which then means itself.
   Id nobody_id() const { return nobody_; }
 
   /// All assignments of the window, sorted by true id. Pool ids outside the window are always
@@ -67,7 +68,6 @@ class LiveSlots {
 
   bool claimable(Id slot) const { return slot - claim_first_ < owner_.size(); }
   bool is_free(Id slot) const { return claimable(slot) && free_.contains(slot); }
-  bool nobody_is_reserved() const { return nobody_ != 0; }
   bool prefers_itself(Id true_id) const;
   Id remembered(Id true_id) const;
   void remember(Id true_id, Id answer);
@@ -82,6 +82,7 @@ class LiveSlots {
   Rule rule_;
   Collisions collisions_;
   Id nobody_ = 0;
+  bool nobody_reserved_ = false;     // nobody_ stands for 65534 alone; not so in a one-id pool
   Id claim_first_ = 0;               // slots [claim_first_, +owner_.size()) can be given
   std::vector<Id> owner_;            // per such slot its true id, kNoId: none
   std::vector<bool> first_choice_;   // per such slot

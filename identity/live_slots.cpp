@@ -1,0 +1,162 @@
+#include "identity/live_slots.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace identity {
+namespace {
+
+constexpr std::size_t kStrangersKept = 1024;
+constexpr std::uint64_t kMostSlots = 65536;
+
+}  // namespace
+
+LiveSlots::LiveSlots(Pool pool, HashRange range, Rule rule, Window window, Collisions collisions)
+    : pool_(std::move(pool)), range_(range), rule_(rule), collisions_(collisions) {
+  Extent const& last = pool_.extents().back();
+  if (pool_.contains(kNobody)) {
+    nobody_ = kNobody;
+  } else if (range_.nobody != 0 && pool_.contains(range_.nobody)) {
+    nobody_ = range_.nobody;
+  } else {
+    // Never root while there is another id: a stranger's set-uid file would be set-uid root.
+    nobody_ = last.inside + (last.count - 1);
+  }
+  nobody_reserved_ = nobody_ != 0 && pool_.size() > 1;
+  if (pool_.is_full()) return;  // every id is itself: no table is ever needed
+
+  std::uint64_t first = window.first;
+  std::uint64_t count = window.last < window.first ? 0 : std::uint64_t{window.last} - first + 1;
+  if (collisions_ == Collisions::share) {
+    first = range_.min;
+    count = range_.size;
+  }
+  claim_first_ = static_cast<Id>(first);
+  owner_.assign(std::min(count, kMostSlots), kNoId);
+  first_choice_.assign(owner_.size(), true);
+  for (std::uint64_t i = 0; i < owner_.size(); ++i) {
+    std::uint64_t const slot = first + i;
+    // Root and nobody are never anybody else's, whatever window was configured.
+    bool const reserved = slot == 0 || slot == nobody_ || slot >= kNoId;
+    if (!reserved && pool_.contains(static_cast<Id>(slot))) {
+      free_.insert(free_.end(), static_cast<Id>(slot));
+    }
+  }
+  low_.assign(kFlat, kNoId);
+}
+
+Id LiveSlots::present(Id true_id) {
+  if (true_id == kNoId) return nobody_;
+  if (pool_.is_full()) return true_id;
+  if (Id const known = remembered(true_id); known != kNoId) return known;
+  Id const answer = collisions_ == Collisions::share ? choose_shared(true_id) : choose(true_id);
+  remember(true_id, answer);
+  return answer;
+}
+
+Id LiveSlots::truth(Id presented) {
+  if (pool_.is_full()) return presented;
+  if (presented == nobody_ && nobody_reserved_) return kNobody;
+  if (!claimable(presented)) return presented;
+  if (Id const owner = owner_[presented - claim_first_]; owner != kNoId) return owner;
+  if (!is_free(presented)) return presented;
+  return assign(presented, presented, true);
+}
+
+std::vector<LiveSlots::Assignment> LiveSlots::assignments() const {
+  std::vector<Assignment> all;
+  for (std::size_t i = 0; i < owner_.size(); ++i) {
+    if (owner_[i] == kNoId) continue;
+    all.push_back({owner_[i], claim_first_ + static_cast<Id>(i), first_choice_[i]});
+  }
+  std::sort(all.begin(), all.end(),
+            [](Assignment const& a, Assignment const& b) { return a.true_id < b.true_id; });
+  return all;
+}
+
+bool LiveSlots::restore(Id true_id, Id slot) {
+  if (true_id == kNoId || true_id == 0 || true_id == kNobody || pool_.is_full()) return false;
+  if (claimable(slot) && owner_[slot - claim_first_] == true_id) return true;
+  bool const wants_own = pool_.contains(true_id) && !claimable(true_id) && true_id != nobody_;
+  if (wants_own || !is_free(slot) || remembered(true_id) != kNoId) return false;
+  Id const preferred = pool_.contains(true_id) ? true_id : hash_slot(true_id, range_, rule_);
+  if (collisions_ == Collisions::share && slot != preferred) return false;
+  take(true_id, slot, slot == preferred);
+  return true;
+}
+
+// Ids that no rule moves: mapped, and of no use to anybody else.
+bool LiveSlots::prefers_itself(Id true_id) const {
+  if (!pool_.contains(true_id)) return false;
+  bool const is_reserved_nobody = true_id == nobody_ && nobody_ != kNobody && nobody_reserved_;
+  return !is_reserved_nobody;
+}
+
+// kNoId: not asked before, or a high id which needs no memory (itself, or a stranger).
+Id LiveSlots::remembered(Id true_id) const {
+  if (true_id < kFlat) return low_[true_id];
+  auto const found = high_.find(true_id);
+  return found == high_.end() ? kNoId : found->second;
+}
+
+// High ids are remembered by take() only: their number is bounded by the window, that of the ids
+// which a container can ask for is not.
+void LiveSlots::remember(Id true_id, Id answer) {
+  if (true_id < kFlat) low_[true_id] = answer;
+}
+
+Id LiveSlots::choose(Id true_id) {
+  if (true_id == kNobody && nobody_reserved_) return nobody_;
+  if (prefers_itself(true_id)) {
+    if (!claimable(true_id) || true_id == 0 || true_id == nobody_) return true_id;
+    if (is_free(true_id)) return assign(true_id, true_id, true);
+  }
+  if (free_.empty()) return stranger(true_id);
+  Id const hash = hash_slot(true_id, range_, rule_);
+  if (is_free(hash)) return assign(true_id, hash, !pool_.contains(true_id));
+  auto next = claimable(hash) ? free_.lower_bound(hash) : free_.begin();
+  if (next == free_.end()) next = free_.begin();
+  return assign(true_id, *next, false);
+}
+
+// The seed's rule knows no second choice, so the first comer is what the slot is taken to mean.
+Id LiveSlots::choose_shared(Id true_id) {
+  if (true_id == kNobody && nobody_reserved_) return nobody_;
+  bool const own = pool_.contains(true_id);
+  Id const slot = own ? true_id : hash_slot(true_id, range_, rule_);
+  if (!pool_.contains(slot)) return stranger(true_id);
+  // Root is nobody's hash slot: a foreign id that hashes to 0 has no slot (a pool without spares).
+  if (slot == 0 && !own) return stranger(true_id);
+  if (is_free(slot)) return assign(true_id, slot, true);
+  return slot;
+}
+
+Id LiveSlots::assign(Id true_id, Id slot, bool first_choice) {
+  take(true_id, slot, first_choice);
+  if (hook_) hook_({true_id, slot, first_choice});
+  return slot;
+}
+
+void LiveSlots::take(Id true_id, Id slot, bool first_choice) {
+  owner_[slot - claim_first_] = true_id;
+  first_choice_[slot - claim_first_] = first_choice;
+  free_.erase(slot);
+  if (true_id < kFlat) {
+    low_[true_id] = slot;
+  } else {
+    high_.emplace(true_id, slot);
+  }
+}
+
+Id LiveSlots::stranger(Id true_id) {
+  if (strangers_.size() < kStrangersKept) {
+    bool const seen = true_id >= kFlat &&
+                      std::find(strangers_.begin(), strangers_.end(), true_id) != strangers_.end();
+    if (seen) return nobody_;
+    strangers_.push_back(true_id);
+  }
+  ++stranger_count_;
+  return nobody_;
+}
+
+}  // namespace identity
