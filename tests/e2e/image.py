@@ -1,0 +1,124 @@
+#!/usr/bin/env python3
+"""Writes image archives for the podman tests: no network, no root, any owner (an archive may claim what it likes).
+
+    image.py archive OUT.tar [plain|high|links] [--records]
+        plain    busybox, /etc/passwd, and /data with files of 0 and 1500
+        high     and files of 60000, 1000000, 1185200044, a directory of 60000, a set-uid program of 60000
+        links    and a symbolic link and a fifo of 60000
+        --records  what podman can unpack without changing any owner itself: every id above the pool is
+                   written as its hash slot, the true id as extended attributes user.usernetes.uid and .gid
+    image.py oci OUT_DIR BASE.tar N     an OCI layout: BASE and N one-file layers above it
+"""
+import hashlib
+import io
+import json
+import os
+import sys
+import tarfile
+
+APPLETS = ("sh cat chmod chown cp echo env false find grep id ln ls mkdir mkfifo mv readlink rm rmdir sleep sort "
+           "stat su test touch true umask wc").split()
+HIGH = (60000, 1000000, 1185200044)
+POOL_END = 2001
+
+
+def slot(true_id):
+    """The hash rule on the disk, for the ids used here."""
+    value = 2166136261
+    for byte in str(true_id).encode():
+        value = (value ^ byte) * 16777619 & 0xFFFFFFFF
+    return 1 + value % 1999
+
+
+class Archive:
+    def __init__(self, path, records):
+        self.tar = tarfile.open(path, "w", format=tarfile.PAX_FORMAT)
+        self.records = records
+
+    def add(self, name, data=None, owner=0, mode=0o644, kind=tarfile.REGTYPE, link=""):
+        entry = tarfile.TarInfo(name)
+        entry.type, entry.mode, entry.linkname, entry.mtime = kind, mode, link, 1_000_000_000
+        entry.uid = entry.gid = owner
+        if self.records and owner > POOL_END:
+            entry.uid = entry.gid = slot(owner)
+            if kind in (tarfile.REGTYPE, tarfile.DIRTYPE):
+                entry.pax_headers = {"SCHILY.xattr.user.usernetes." + k: str(owner) for k in ("uid", "gid")}
+        if data is not None:
+            entry.size = len(data)
+        self.tar.addfile(entry, io.BytesIO(data) if data is not None else None)
+
+    def directory(self, name, owner=0, mode=0o755):
+        self.add(name, owner=owner, mode=mode, kind=tarfile.DIRTYPE)
+
+
+def archive(path, content, records):
+    out = Archive(path, records)
+    out.directory(".")
+    for name in "bin etc proc sys dev data".split():
+        out.directory("./" + name)
+    out.directory("./tmp", mode=0o1777)
+    with open("/bin/busybox", "rb") as f:
+        out.add("./bin/busybox", f.read(), mode=0o755)
+    for applet in APPLETS:                     # hard links: a symbolic link would be an object of its own to unpack
+        out.add("./bin/" + applet, mode=0o755, kind=tarfile.LNKTYPE, link="./bin/busybox")
+    out.add("./etc/passwd", b"root:x:0:0::/:/bin/sh\nmid:x:1500:1500::/:/bin/sh\n")
+    out.add("./etc/group", b"root:x:0:\nmid:x:1500:\n")
+    ids = (0, 1500) + (HIGH if content != "plain" else ())
+    for i in ids:
+        out.add("./data/u%d" % i, b"of %d\n" % i, owner=i, mode=0o640)
+    if content != "plain":
+        out.directory("./data/dir", owner=60000, mode=0o750)
+        out.add("./data/dir/file", b"deep\n", owner=60000)
+        with open("/usr/bin/catatonit", "rb") as f:     # static, and runs a program with the rights it was given
+            out.add("./data/suid", f.read(), owner=60000, mode=0o4755)
+    if content == "links":
+        out.add("./data/link", owner=60000, kind=tarfile.SYMTYPE, link="u60000", mode=0o777)
+        out.add("./data/fifo", owner=60000, kind=tarfile.FIFOTYPE)
+    out.tar.close()
+
+
+def oci(out, base, count):
+    blobs = os.path.join(out, "blobs", "sha256")
+    os.makedirs(blobs)
+
+    def blob(data, kind):
+        digest = hashlib.sha256(data).hexdigest()
+        with open(os.path.join(blobs, digest), "wb") as f:
+            f.write(data)
+        return {"mediaType": "application/vnd.oci.image." + kind, "digest": "sha256:" + digest, "size": len(data)}
+
+    def one_file(number):
+        data = io.BytesIO()
+        with tarfile.open(fileobj=data, mode="w") as tar:
+            entry = tarfile.TarInfo("layer%d" % number)
+            entry.size = 2
+            tar.addfile(entry, io.BytesIO(b"x\n"))
+        return data.getvalue()
+
+    with open(base, "rb") as f:
+        layers = [blob(f.read(), "layer.v1.tar")]
+    layers += [blob(one_file(i), "layer.v1.tar") for i in range(count)]
+    config = {"architecture": "amd64", "os": "linux", "config": {"Env": ["PATH=/bin"]},
+              "rootfs": {"type": "layers", "diff_ids": [layer["digest"] for layer in layers]}}
+    manifest = {"schemaVersion": 2, "config": blob(json.dumps(config).encode(), "config.v1+json"), "layers": layers}
+    top = blob(json.dumps(manifest).encode(), "manifest.v1+json")
+    top["annotations"] = {"org.opencontainers.image.ref.name": "latest"}
+    for name, value in (("index.json", {"schemaVersion": 2, "manifests": [top]}),
+                        ("oci-layout", {"imageLayoutVersion": "1.0.0"})):
+        with open(os.path.join(out, name), "w") as f:
+            json.dump(value, f)
+
+
+def main(args):
+    records = "--records" in args
+    args = [a for a in args if a != "--records"]
+    if len(args) in (2, 3) and args[0] == "archive":
+        archive(args[1], args[2] if len(args) == 3 else "plain", records)
+    elif len(args) == 4 and args[0] == "oci":
+        oci(args[1], args[2], int(args[3]))
+    else:
+        sys.exit(__doc__)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
