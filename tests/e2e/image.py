@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Writes image archives for the podman tests: no network, no root, any owner (an archive may claim what it likes).
 
-    image.py archive OUT.tar [plain|high|links] [--records]
-        plain    busybox, /etc/passwd, and /data with files of 0 and 1500
+    image.py archive OUT.tar [high] [symlink] [fifo] [records]
+        always   busybox, /etc/passwd, and /data with files of 0 and 1500
         high     and files of 60000, 1000000, 1185200044, a directory of 60000, a set-uid program of 60000
-        links    and a symbolic link and a fifo of 60000
-        --records  what podman can unpack without changing any owner itself: every id above the pool is
-                   written as its hash slot, the true id as extended attributes user.usernetes.uid and .gid
+        symlink, fifo   and such a thing, of 60000
+        records  in the form that podman can unpack as it is: every id above the pool is written as its hash
+                 slot, and the true id as extended attributes user.usernetes.uid and .gid of the entry
     image.py oci OUT_DIR BASE.tar N     an OCI layout: BASE and N one-file layers above it
+    image.py owners SAVED.tar           what `podman save` wrote: "layer name uid:gid mode attributes" of each entry
 """
 import hashlib
 import io
@@ -51,8 +52,8 @@ class Archive:
         self.add(name, owner=owner, mode=mode, kind=tarfile.DIRTYPE)
 
 
-def archive(path, content, records):
-    out = Archive(path, records)
+def archive(path, content):
+    out = Archive(path, "records" in content)
     out.directory(".")
     for name in "bin etc proc sys dev data".split():
         out.directory("./" + name)
@@ -63,16 +64,17 @@ def archive(path, content, records):
         out.add("./bin/" + applet, mode=0o755, kind=tarfile.LNKTYPE, link="./bin/busybox")
     out.add("./etc/passwd", b"root:x:0:0::/:/bin/sh\nmid:x:1500:1500::/:/bin/sh\n")
     out.add("./etc/group", b"root:x:0:\nmid:x:1500:\n")
-    ids = (0, 1500) + (HIGH if content != "plain" else ())
+    ids = (0, 1500) + (HIGH if "high" in content else ())
     for i in ids:
         out.add("./data/u%d" % i, b"of %d\n" % i, owner=i, mode=0o640)
-    if content != "plain":
+    if "high" in content:
         out.directory("./data/dir", owner=60000, mode=0o750)
         out.add("./data/dir/file", b"deep\n", owner=60000)
         with open("/usr/bin/catatonit", "rb") as f:     # static, and runs a program with the rights it was given
             out.add("./data/suid", f.read(), owner=60000, mode=0o4755)
-    if content == "links":
+    if "symlink" in content:
         out.add("./data/link", owner=60000, kind=tarfile.SYMTYPE, link="u60000", mode=0o777)
+    if "fifo" in content:
         out.add("./data/fifo", owner=60000, kind=tarfile.FIFOTYPE)
     out.tar.close()
 
@@ -109,11 +111,21 @@ def oci(out, base, count):
             json.dump(value, f)
 
 
+def owners(path):
+    with tarfile.open(path) as saved:
+        for number, layer in enumerate(json.load(saved.extractfile("manifest.json"))[0]["Layers"]):
+            with tarfile.open(fileobj=saved.extractfile(layer)) as tar:
+                for entry in tar:
+                    attributes = [k.split("xattr.")[1] for k in entry.pax_headers if "xattr." in k]
+                    print(number, "/" + entry.name.lstrip("./"), "%d:%d" % (entry.uid, entry.gid),
+                          "%o" % entry.mode, *attributes)
+
+
 def main(args):
-    records = "--records" in args
-    args = [a for a in args if a != "--records"]
-    if len(args) in (2, 3) and args[0] == "archive":
-        archive(args[1], args[2] if len(args) == 3 else "plain", records)
+    if len(args) >= 2 and args[0] == "archive" and set(args[2:]) <= {"high", "symlink", "fifo", "records"}:
+        archive(args[1], args[2:])
+    elif len(args) == 2 and args[0] == "owners":
+        owners(args[1])
     elif len(args) == 4 and args[0] == "oci":
         oci(args[1], args[2], int(args[3]))
     else:
