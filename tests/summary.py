@@ -22,7 +22,7 @@ def count(case):
         if status == "notrun" and "SKIP_" not in (case.find("skipped").get("message") or ""):
             print("did not run: %s" % name)
             return 0, 1
-        reason = re.search(r"Skipped\n(.*)", text)
+        reason = re.search(r": Skipped\n(.*)", text)
         print("skipped: %s: %s" % (name, reason.group(1).strip() if reason else text.strip()[-200:]))
         return 0, 0
     checks = re.findall(r"^(\d+) passed, (\d+) failed$", text, re.M)
