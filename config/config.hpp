@@ -3,7 +3,6 @@
 // Never: is a global; it is parsed once and then const.
 #pragma once
 #include <cstdint>
-#include <initializer_list>
 #include <limits>
 #include <string>
 #include <string_view>
