@@ -207,7 +207,7 @@ TEST(Checklist, UnnamedTemporaryFileAndLink) {
   OverlayMount m;
   make_dir(m.lower() + "/d");
   m.mount();
-  const base::Fd fd = open_at(m.at("d"), O_TMPFILE | O_RDWR, 0640);
+  base::Fd fd = open_at(m.at("d"), O_TMPFILE | O_RDWR, 0640);
   ASSERT_EQ(outcome(fd), "ok");
   EXPECT_EQ(links_of(fd.get()), 0U);
   EXPECT_EQ(outcome(write(fd.get(), "tmp", 3)), "ok");
@@ -217,6 +217,7 @@ TEST(Checklist, UnnamedTemporaryFileAndLink) {
       outcome(linkat(AT_FDCWD, self.c_str(), AT_FDCWD, m.at("d/f").c_str(), AT_SYMLINK_FOLLOW)),
       "ok");
   EXPECT_EQ(links_of(fd.get()), 1U);
+  fd.reset();
   m.remount();
   EXPECT_EQ(read_file(m.at("d/f")) + " " + mode_of(m.at("d/f")), "tmp 0640");
 }

@@ -19,7 +19,7 @@
 namespace kernel_test {
 namespace {
 
-constexpr int watchdog_seconds = 120;
+constexpr int watchdog_seconds = 60;
 
 /// Children of this process; a daemon becomes one, since we are the reaper of our descendants.
 std::set<pid_t> children() {
@@ -246,23 +246,42 @@ void OverlayMount::stop_watchdog() {
   watchdog_pipe_.reset();
 }
 
+namespace {
+std::vector<std::string> lines_of(const std::string& text) {
+  std::vector<std::string> lines;
+  std::istringstream words(text);
+  for (std::string line; std::getline(words, line);) lines.push_back(line);
+  return lines;
+}
+
+std::string difference(const std::string& where, const std::string& got_text,
+                       const std::string& expected_text) {
+  const auto got = lines_of(got_text);
+  const auto expected = lines_of(expected_text);
+  std::string text;
+  for (size_t i = 0; i < std::max(got.size(), expected.size()); ++i) {
+    const std::string here = i < got.size() ? got[i] : "(nothing)";
+    const std::string disk = i < expected.size() ? expected[i] : "(nothing)";
+    if (here == disk) continue;
+    text.append("file of the ").append(where).append(": ").append(here);
+    text.append("\n        on disk: ").append(disk).append("\n");
+  }
+  return text;
+}
+}  // namespace
+
 std::string differs_from_disk(const Prepare& prepare, const Story& story) {
   OverlayMount m;
   prepare(m.plain());
   const std::string expected = story(m.plain());
-  make_dir(m.lower() + "/low");
-  prepare(m.lower() + "/low");
+  make_dir(m.lower() + "/lower");
+  prepare(m.lower() + "/lower");
   m.mount();
-  make_dir(m.at("up"));
-  prepare(m.at("up"));
-  std::string text;
-  for (const std::string where : {"low", "up"}) {
-    const std::string got = story(m.at(where));
-    if (got != expected) {
-      text += "in " + where + " (lower or upper layer):\n" + got + "\non disk:\n" + expected + "\n";
-    }
-  }
-  return text;
+  make_dir(m.at("upper"));
+  prepare(m.at("upper"));
+  const std::string low = story(m.at("lower"));
+  const std::string up = story(m.at("upper"));
+  return difference("lower", low, expected) + difference("upper", up, expected);
 }
 
 }  // namespace kernel_test
