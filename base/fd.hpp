@@ -1,5 +1,5 @@
-// Owns: exactly one file descriptor. Called by: everyone who holds a descriptor longer than one call.
-// Never: hands out ownership as an int, or leaves closing to somebody else.
+// Owns: exactly one file descriptor. Called by: everyone who holds a descriptor longer than one
+// call. Never: hands out ownership as an int, or leaves closing to somebody else.
 #pragma once
 #include <unistd.h>
 

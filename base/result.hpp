@@ -30,7 +30,9 @@ inline tl::unexpected<Errno> fail(int errno_value) {
   return tl::unexpected<Errno>(Errno{errno_value});
 }
 /// The errno that the system call just made has left.
-inline tl::unexpected<Errno> fail_errno() { return fail(errno); }
+inline tl::unexpected<Errno> fail_errno() {
+  return fail(errno);
+}
 inline tl::unexpected<Failure> refuse(std::string message) {
   return tl::unexpected<Failure>(Failure{std::move(message)});
 }
@@ -46,9 +48,9 @@ inline Result<Unit> check(long rc) {
 // TRY_VOID(expr): the same for a Result<Unit>. CO_TRY*: the same inside a coroutine.
 #define UNI_CAT2(a, b) a##b
 #define UNI_CAT(a, b) UNI_CAT2(a, b)
-#define UNI_TRY(ret, tmp, name, ...)                           \
-  auto tmp = (__VA_ARGS__);                                    \
-  if (!tmp) ret tl::make_unexpected(std::move(tmp.error()));   \
+#define UNI_TRY(ret, tmp, name, ...)                         \
+  auto tmp = (__VA_ARGS__);                                  \
+  if (!tmp) ret tl::make_unexpected(std::move(tmp.error())); \
   auto name = std::move(*tmp)
 #define UNI_TRY_VOID(ret, tmp, ...) \
   if (auto tmp = (__VA_ARGS__); !tmp) ret tl::make_unexpected(std::move(tmp.error()))

@@ -1,0 +1,63 @@
+// Owns: the io_uring. Called by: the Reactor alone. Never: runs a handler; it only submits, waits
+// and reaps. The seam: an engine for sites with kernel.io_uring_disabled=2 needs these five calls
+// and no more.
+#pragma once
+#include <liburing.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+#include "base/result.hpp"
+
+namespace ring {
+
+/// What the kernel answers to one submission. The address is the key, so it must not move or die
+/// before.
+class Completion {
+ public:
+  /// `more`: further answers to the same submission will follow (multishot).
+  virtual void complete(int result, bool more) = 0;
+
+ protected:
+  ~Completion() = default;
+};
+
+/// One asynchronous operation on a descriptor; the fields are those of the submission queue entry.
+struct Op {
+  std::uint8_t opcode = IORING_OP_NOP;
+  int fd = -1;
+  std::uint64_t offset = 0;
+  const void* address = nullptr;
+  std::uint32_t length = 0;
+  std::uint32_t op_flags = 0;  // rw_flags, fsync_flags, ...
+};
+
+class Engine {
+ public:
+  /// `entries`: size of the submission queue. The calling thread becomes the only one that may use
+  /// it. Fails with a sentence that names the sysctl or limit which stands in the way.
+  static base::Checked<std::unique_ptr<Engine>> make(unsigned entries);
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  /// Queues an operation on a worker thread of the kernel (IOSQE_ASYNC): for what may block.
+  void start(const Op& op, Completion* completion);
+  /// Queues a multishot poll: one completion for each time that `events` become true.
+  void watch(int fd, unsigned events, Completion* completion);
+  /// Asks to end a watch or an operation; its completion then comes with -ECANCELED.
+  void cancel(Completion* completion);
+  /// Submits, and waits until something is complete (`block`) or just looks.
+  void wait(bool block);
+  /// Hands every finished completion to `sink` in the order of the queue.
+  void reap(const std::function<void(Completion*, int result, bool more)>& sink);
+
+ private:
+  Engine() = default;
+  io_uring_sqe* entry();
+  io_uring ring_{};
+  bool open_ = false;
+};
+
+}  // namespace ring

@@ -1,0 +1,105 @@
+// Owns: the one thread's waiting. Called by: daemon/ (run), fusefs and seccomp (await, watch).
+// Never: runs a handler while reaping: completions are queued first and run later, so nothing
+// recurses.
+#pragma once
+#include <coroutine>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "base/result.hpp"
+#include "ring/engine.hpp"
+
+namespace ring {
+
+class Reactor;
+
+/// Awaits one ring operation; resumes with the kernel's result (>= 0, or -errno).
+class OpAwait final : public Completion {
+ public:
+  OpAwait(Reactor& reactor, Op op) : reactor_(reactor), op_(op) {}
+  bool await_ready() const noexcept { return false; }
+  void await_suspend(std::coroutine_handle<> waiter);
+  int await_resume() const noexcept { return result_; }
+  void complete(int result, bool more) override;
+
+ private:
+  Reactor& reactor_;
+  Op op_;
+  std::coroutine_handle<> waiter_;
+  int result_ = 0;
+};
+
+/// Calls back each time a descriptor becomes readable (or gets `events`). Ends when destroyed.
+class Watch {
+ public:
+  Watch() = default;
+  Watch(Watch&&) noexcept = default;
+  Watch& operator=(Watch&&) noexcept;
+  ~Watch();
+
+ private:
+  friend class Reactor;
+  struct State;
+  explicit Watch(State* state) : state_(state) {}
+  struct Drop {
+    void operator()(State* state) const;
+  };
+  std::unique_ptr<State, Drop> state_;
+};
+
+/// Waiters for something that happens once. fire() resumes them from the reactor's queue.
+class Event {
+ public:
+  explicit Event(Reactor& reactor) : reactor_(reactor) {}
+  void fire();
+  bool fired() const { return fired_; }
+  bool await_ready() const noexcept { return fired_; }
+  void await_suspend(std::coroutine_handle<> waiter) { waiters_.push_back(waiter); }
+  void await_resume() const noexcept {}
+
+ private:
+  Reactor& reactor_;
+  bool fired_ = false;
+  std::vector<std::coroutine_handle<>> waiters_;
+};
+
+class Reactor {
+ public:
+  /// For the calling thread, which must be the one that calls run().
+  static base::Checked<std::unique_ptr<Reactor>> make(unsigned entries = 256);
+
+  /// Serves until stop() was called and the queue is empty.
+  void run();
+  void stop() { stopping_ = true; }
+  /// `on_ready` gets the poll events; it must take all there is (the poll is an edge), or defer
+  /// itself. A negative value is the -errno with which the kernel ended the watch.
+  [[nodiscard]] Watch watch(int fd, unsigned events, std::function<void(int)> on_ready);
+  /// An operation which may block, on a kernel worker.
+  OpAwait operation(Op op) { return OpAwait(*this, op); }
+  /// The same for a Completion of the caller's own.
+  void start(const Op& op, Completion* completion) {
+    ++deferred_;
+    engine_->start(op, completion);
+  }
+  /// Runs `work` from the queue, after what is queued already.
+  void defer(std::function<void()> work) { ready_.push_back(std::move(work)); }
+  /// Operations that went to the ring since the start (the others completed inline).
+  std::uint64_t deferred_operations() const { return deferred_; }
+
+ private:
+  friend class Watch;
+  friend struct Watch::State;
+  friend struct Watch::Drop;
+  explicit Reactor(std::unique_ptr<Engine> engine) : engine_(std::move(engine)) {}
+  void turn();
+  std::unique_ptr<Engine> engine_;
+  std::deque<std::function<void()>> ready_;
+  bool stopping_ = false;
+  std::uint32_t dropped_watches_ = 0;  // cancelled, not yet confirmed by the kernel
+  std::uint64_t deferred_ = 0;
+};
+
+}  // namespace ring
