@@ -1,2 +1,6 @@
 // Owns: nothing. Called by: the kernel. Never: decides anything; cli/run.cpp does.
-int main() { return 0; }
+#include "cli/run.hpp"
+
+int main(int argc, char** argv) {
+  return cli::run(argc, argv);
+}

@@ -1,0 +1,121 @@
+#include "cli/mount_program.hpp"
+
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstring>
+
+#include "base/log.hpp"
+#include "cli/version.hpp"
+#include "config/mount_options.hpp"
+#include "config/toml.hpp"
+#include "daemon/server.hpp"
+
+extern char** environ;
+
+namespace cli {
+namespace {
+
+namespace log = base::log;
+
+int complain(const std::string& message) {
+  std::fprintf(stderr, "usernetes-identity: %s\n", message.c_str());
+  return 1;
+}
+
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+// The caller reads our stderr to its end: as long as we hold it, it waits.
+void let_go_of_stdio() {
+  int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
+  for (int fd : {0, 1, 2})
+    if (null >= 0) ::dup2(null, fd);
+  if (null > 2) ::close(null);
+}
+
+base::Checked<base::Unit> set_up_log(const config::MountOptions& options) {
+  const auto& wanted = options.config.log;
+  std::string level = options.debug ? "debug" : wanted.level;
+  TRY(parsed, log::parse_level(level));
+  log::set_level(parsed);
+  if (!wanted.file.empty()) return log::set_file(wanted.file);
+  if (!options.foreground) log::set_silent();
+  return base::Unit{};
+}
+
+// What the serving process does. `ready` is the pipe to the waiting parent, or -1 in the
+// foreground.
+int serve(const std::string& subtype, const config::MountOptions& options, int ready) {
+  if (auto done = set_up_log(options); !done) return complain(done.error().message);
+  ::umask(0);
+  raise_descriptor_limit();
+  auto server = serving::Server::make(options.config);
+  if (!server) return complain(server.error().message);
+  for (const std::string& word : options.ignored)
+    log::line(log::Level::debug, "option.ignored", "option=" + log::quoted(word));
+  auto on_ready = [ready] {
+    log::line(log::Level::info, "mount.ready");
+    if (ready < 0) return;
+    let_go_of_stdio();
+    (void)!::write(ready, "", 1);
+    ::close(ready);
+  };
+  auto added = (*server)->add(options, subtype, on_ready);
+  if (!added) return complain(added.error().message);
+  if (::chdir("/") != 0) return complain(std::string("chdir /: ") + std::strerror(errno));
+  (*server)->run();
+  return 0;
+}
+
+int serve_in_background(const std::string& subtype, const config::MountOptions& options) {
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) return complain(std::string("pipe: ") + std::strerror(errno));
+  pid_t child = ::fork();
+  if (child < 0) return complain(std::string("fork: ") + std::strerror(errno));
+  if (child == 0) {
+    ::close(ends[0]);
+    ::setsid();
+    std::_Exit(serve(subtype, options, ends[1]));
+  }
+  ::close(ends[1]);
+  char byte;
+  ssize_t got;
+  do got = ::read(ends[0], &byte, 1);
+  while (got < 0 && errno == EINTR);
+  if (got == 1) return 0;
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  if (WIFSIGNALED(status))
+    return complain("the serving process died by signal " + std::to_string(WTERMSIG(status)));
+  return 1;  // it has said why
+}
+
+}  // namespace
+
+int mount_program(const std::string& program, std::span<const char* const> arguments) {
+  auto config = config::load_config(config::default_sources(environ));
+  if (!config) return complain(config.error().message);
+  auto options = config::parse_mount_arguments(arguments, *config);
+  if (!options) return complain(options.error().message);
+  if (options->help) {
+    std::fputs(config::mount_help().c_str(), stdout);
+    return 0;
+  }
+  if (options->version) {
+    std::fputs(version_text().c_str(), stdout);
+    return 0;
+  }
+  if (options->foreground) return serve(program, *options, -1);
+  return serve_in_background(program, *options);
+}
+
+}  // namespace cli

@@ -1,0 +1,122 @@
+#include "daemon/mount.hpp"
+
+#define FUSE_USE_VERSION 314
+#include <fcntl.h>
+#include <fuse_lowlevel.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <climits>
+#include <cstdarg>
+#include <cstdlib>
+#include <cstring>
+
+namespace serving {
+namespace {
+
+std::string& fuse_messages() {
+  static std::string text;
+  return text;
+}
+
+// libfuse writes its reasons to stderr unless told otherwise; ours become one message.
+void collect_message(fuse_log_level, const char* format, va_list arguments) {
+  char line[1024];
+  std::vsnprintf(line, sizeof line, format, arguments);
+  fuse_messages() += line;
+}
+
+std::string take_messages(const std::string& otherwise) {
+  std::string text = std::move(fuse_messages());
+  fuse_messages().clear();
+  while (!text.empty() && text.back() == '\n') text.pop_back();
+  return text.empty() ? otherwise : text;
+}
+
+struct FlagWord {
+  unsigned long flag;
+  const char* set;
+  const char* clear;
+};
+constexpr FlagWord kFlagWords[] = {
+    {MS_RDONLY, "ro", "rw"},          {MS_NOSUID, "nosuid", "suid"},
+    {MS_NODEV, "nodev", "dev"},       {MS_NOEXEC, "noexec", "exec"},
+    {MS_NOATIME, "noatime", "atime"}, {MS_SYNCHRONOUS, "sync", "async"},
+    {MS_DIRSYNC, "dirsync", ""},
+};
+
+// What fuse-overlayfs mounts with: root shares its mount and honours set-id bits; all are noatime.
+std::string option_list(const config::MountOptions& options, const std::string& subtype) {
+  bool root = ::geteuid() == 0;
+  std::string list = "fsname=" + subtype + ",subtype=" + subtype + ",default_permissions";
+  if (root) list += ",allow_other";
+  unsigned long set = options.flags_set | (options.flags_clear & MS_NOATIME ? 0 : MS_NOATIME);
+  unsigned long clear = options.flags_clear;
+  if (root && !(set & MS_NOSUID)) clear |= MS_NOSUID;
+  for (const FlagWord& word : kFlagWords) {
+    if (set & word.flag)
+      list += std::string(",") + word.set;
+    else if (clear & word.flag && *word.clear)
+      list += std::string(",") + word.clear;
+  }
+  for (const std::string& option : options.fuse_options) {
+    bool ours = option == "default_permissions" || (root && option == "allow_other");
+    bool other_reader = option == "allow_root" && root;
+    if (!ours && !other_reader) list += "," + option;
+  }
+  return list;
+}
+
+struct SessionFree {
+  void operator()(fuse_session* session) const { ::fuse_session_destroy(session); }
+};
+
+}  // namespace
+
+base::Checked<std::unique_ptr<Mount>> Mount::make(const config::MountOptions& options,
+                                                  const std::string& subtype) {
+  char resolved[PATH_MAX];
+  if (!::realpath(options.mountpoint.c_str(), resolved))
+    return base::refuse("mountpoint " + options.mountpoint + ": " + std::strerror(errno));
+  ::fuse_set_log_func(collect_message);
+  std::string list = option_list(options, subtype);
+  std::string program = subtype;
+  char dash_o[] = "-o";
+  char* argv[] = {program.data(), dash_o, list.data(), nullptr};
+  fuse_args args = FUSE_ARGS_INIT(3, argv);
+  fuse_lowlevel_ops none{};
+  std::unique_ptr<fuse_session, SessionFree> session(
+      ::fuse_session_new(&args, &none, sizeof none, nullptr));
+  ::fuse_opt_free_args(&args);
+  if (!session) return base::refuse("mount options " + list + ": " + take_messages("refused"));
+  if (::fuse_session_mount(session.get(), resolved) != 0)
+    return base::refuse("mount on " + std::string(resolved) + ": " +
+                        take_messages(std::strerror(errno)));
+  std::unique_ptr<Mount> mount(new Mount);
+  mount->path_ = resolved;
+  mount->mounted_ = true;
+  // The session is only needed to mount; the connection is ours from here on.
+  mount->device_ = base::Fd(::fcntl(::fuse_session_fd(session.get()), F_DUPFD_CLOEXEC, 3));
+  if (!mount->device_.valid() || ::fcntl(mount->device_.get(), F_SETFL, O_NONBLOCK) != 0)
+    return base::refuse("mount on " + mount->path_ + ": " + std::strerror(errno));
+  return mount;
+}
+
+Mount::~Mount() {
+  unmount();
+}
+
+void Mount::unmount() {
+  if (!std::exchange(mounted_, false)) return;
+  if (::umount2(path_.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) == 0) return;
+  pid_t child = ::fork();
+  if (child == 0) {
+    ::execlp("fusermount3", "fusermount3", "-u", "-q", "-z", "--", path_.c_str(), nullptr);
+    ::_exit(127);
+  }
+  int status = 0;
+  if (child > 0) ::waitpid(child, &status, 0);
+}
+
+}  // namespace serving

@@ -1,0 +1,55 @@
+// Changing owner, mode and times of a node that is in the upper layer already.
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "fusefs/overlay.hpp"
+
+namespace fusefs {
+
+namespace at = ring::at;
+
+// As chown(2) does for everybody: set-id bits and file capabilities of a regular file do not
+// survive. They go first, so that no moment shows the new owner with the old bits.
+base::Result<> Overlay::set_owner(Node* node, Owner owner) {
+  TRY(where, locate(node));
+  TRY(st, stat(node));
+  if (S_ISREG(st.st_mode)) TRY_VOID(drop_privileges(node));
+  bool special = OwnerStore::is_special(st.st_mode);
+  // A record may be there although the present owner needs none: any change rewrites it.
+  bool had_record = owner != Owner{node->uid, node->gid};
+  auto done = owners_.write(where, st.st_mode, owner, had_record);
+  if (!done && (uids_.squashed() || gids_.squashed())) done = base::Unit{};
+  if (!done) return done;
+  if (special && !node->gone && (had_record || owners_.needs_record(owner)))
+    note_sidecar(node->name.parent);
+  node->uid = owner.uid;
+  node->gid = owner.gid;
+  return base::Unit{};
+}
+
+base::Result<> Overlay::set_mode(Node* node, mode_t mode) {
+  TRY(where, locate(node));
+  return at::chmod(where, mode & 07777);
+}
+
+base::Result<> Overlay::set_times(Node* node, const timespec times[2]) {
+  TRY(where, locate(node));
+  return at::set_times(where, times);
+}
+
+base::Result<> Overlay::drop_privileges(Node* node, bool always_setgid) {
+  TRY(where, locate(node));
+  TRY(st, stat(node));
+  if (!S_ISREG(st.st_mode)) return base::Unit{};
+  mode_t mode = st.st_mode & 07777 & ~static_cast<mode_t>(S_ISUID);
+  if (always_setgid || mode & S_IXGRP) mode &= ~static_cast<mode_t>(S_ISGID);
+  if (mode != (st.st_mode & 07777)) TRY_VOID(at::chmod(where, mode));
+  if (node->no_xattrs) return base::Unit{};
+  auto removed = at::remove_xattr(where, "security.capability");
+  if (!removed && removed.error().value != ENODATA && removed.error().value != EOPNOTSUPP)
+    return removed;
+  return base::Unit{};
+}
+
+}  // namespace fusefs

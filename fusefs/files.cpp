@@ -1,0 +1,26 @@
+// Opening a node's top version.
+#include <fcntl.h>
+
+#include "fusefs/overlay.hpp"
+
+namespace fusefs {
+
+namespace at = ring::at;
+
+// `flags` as of open(2); the access mode is widened where the kernel's write-back cache must read
+// as well.
+base::Result<std::shared_ptr<OpenFile>> Overlay::open(Node* node, int flags) {
+  TRY(where, locate(node));
+  int access = flags & O_ACCMODE;
+  if (options_.writeback && access == O_WRONLY) access = O_RDWR;
+  auto fd = at::open(where, access | (flags & O_TRUNC));
+  if (!fd && access != (flags & O_ACCMODE) && fd.error().value == EACCES)
+    fd = at::open(where, (flags & O_ACCMODE) | (flags & O_TRUNC));
+  if (!fd) return tl::make_unexpected(fd.error());
+  auto file = std::make_shared<OpenFile>(nodes_, node);
+  file->fd = std::make_shared<const base::Fd>(std::move(*fd));
+  file->flags = access;
+  return file;
+}
+
+}  // namespace fusefs

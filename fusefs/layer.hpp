@@ -1,0 +1,44 @@
+// Owns: the opened layers of one mount and what was found out about them. Called by: Overlay, owner
+// store. Never: is changed after the mount; nothing is ever opened by an absolute path again.
+#pragma once
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/fd.hpp"
+#include "base/result.hpp"
+#include "fusefs/options.hpp"
+
+namespace fusefs {
+
+using LayerIndex = std::uint16_t;
+
+struct Layer {
+  base::Fd root;  // O_PATH
+  dev_t device = 0;
+  std::uint8_t device_index = 0;  // layers on one file system share it
+  bool typed_overrides =
+      false;  // the root carries an override_stat: regular files may stand for others
+};
+
+/// Where the mount_program was told to find things; paths as given.
+struct LayerPaths {
+  std::vector<std::string> lower;  // top first
+  std::string upper, work;         // empty: read-only
+};
+
+struct LayerStack {
+  std::vector<Layer> layers;  // top first; [0] is the upper one if there is one
+  bool writable = false;
+  base::Fd work;                 // O_PATH, <workdir>/work, emptied
+  bool acls = true;              // every layer's file system keeps POSIX ACLs
+  bool device_whiteouts = true;  // mknod(char 0:0) works in work
+  OpaqueForm opaque = OpaqueForm::user;
+
+  /// Opens all; the message names the directory which cannot be used and why.
+  static base::Checked<LayerStack> open(const LayerPaths& paths, const OverlayOptions& options);
+};
+
+}  // namespace fusefs

@@ -1,0 +1,36 @@
+// Owns: one reading of a merged directory, whose positions stay valid while names come and go.
+// Called by: the READDIR handlers through an open directory. Never: touches a layer after it was
+// made.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace fusefs {
+
+class Listing {
+ public:
+  struct Item {
+    std::uint64_t ino;
+    std::uint32_t begin;
+    std::uint16_t length;
+    std::uint8_t type;  // DT_*
+  };
+  void add(std::string_view name, std::uint8_t type, std::uint64_t ino) {
+    items_.push_back({ino, static_cast<std::uint32_t>(names_.size()),
+                      static_cast<std::uint16_t>(name.size()), type});
+    names_.append(name);
+  }
+  std::size_t size() const { return items_.size(); }
+  const Item& item(std::size_t i) const { return items_[i]; }
+  std::string_view name(const Item& item) const {
+    return std::string_view(names_).substr(item.begin, item.length);
+  }
+
+ private:
+  std::string names_;
+  std::vector<Item> items_;
+};
+
+}  // namespace fusefs

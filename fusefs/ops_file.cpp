@@ -1,0 +1,257 @@
+// Operations on open files: open, create, data, locks of space, ioctl.
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "fusefs/op_table.hpp"
+
+namespace fusefs {
+
+namespace at = ring::at;
+
+namespace {
+
+constexpr std::uint32_t kFmodeExec =
+    0x20;  // the kernel's open for execve(2), in fuse_open_in.flags
+
+fuse_open_out opened(Overlay& fs, std::shared_ptr<OpenFile> file) {
+  fuse_open_out out{};
+  out.fh = fs.handles().add(std::move(file));
+  // Nobody else writes to the layers: what the kernel has cached stays true.
+  out.open_flags = FOPEN_KEEP_CACHE;
+  return out;
+}
+
+bool wants_write(std::uint32_t flags) {
+  return (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC) != 0;
+}
+
+base::Result<std::shared_ptr<OpenFile>> file_of(Overlay& fs, const Request& request,
+                                                std::uint64_t fh) {
+  auto file = fs.handles().find(fh);
+  if (!file || file->node.get() != request.node || !file->fd) return base::fail(EBADF);
+  return file;
+}
+
+bool may_write(const OpenFile& file) {
+  return (file.flags & O_ACCMODE) != O_RDONLY;
+}
+
+}  // namespace
+
+ring::Task<Done> on_open(Overlay& fs, Request& request, Answer& answer) {
+  fuse_open_in in = *request.reader().take<fuse_open_in>();
+  Node* node = request.node;
+  Pin pin(fs.nodes(), node);
+  if (node->is_dir()) co_return base::fail(EISDIR);
+  in.flags &= ~kFmodeExec;
+  if (wants_write(in.flags) && !fs.in_upper(node))
+    CO_TRY_VOID(co_await fs.copy_up(node, in.flags & O_TRUNC ? 0 : UINT64_MAX));
+  if (in.open_flags & FUSE_OPEN_KILL_SUIDGID) CO_TRY_VOID(fs.drop_privileges(node));
+  CO_TRY(file, fs.open(node, static_cast<int>(in.flags & (O_ACCMODE | O_TRUNC))));
+  answer.put(opened(fs, std::move(file)));
+  co_return base::Unit{};
+}
+
+ring::Task<Done> on_create(Overlay& fs, Request& request, Answer& answer) {
+  auto reader = request.reader();
+  fuse_create_in in = *reader.take<fuse_create_in>();
+  auto name = reader.take_string();
+  if (!name) co_return base::fail(EINVAL);
+  Pin parent(fs.nodes(), request.node);
+  NewFile what{.mode = S_IFREG | (in.mode & 07777), .umask = in.umask, .rdev = 0, .target = {}};
+  base::Fd fd;
+  auto entry = fs.create(request.node, *name, what, caller_of(fs, request), &fd);
+  std::shared_ptr<OpenFile> file;
+  if (!entry && entry.error().value == EEXIST && !(in.flags & O_EXCL)) {
+    // Made by somebody else since the kernel looked: open(2) takes it then.
+    entry = fs.lookup(request.node, *name);
+    if (!entry) co_return tl::make_unexpected(entry.error());
+    Node* node = entry->node;
+    Pin pin(fs.nodes(), node);
+    if (wants_write(in.flags) && !fs.in_upper(node)) CO_TRY_VOID(co_await fs.copy_up(node));
+    CO_TRY(existing, fs.open(node, static_cast<int>(in.flags & (O_ACCMODE | O_TRUNC))));
+    file = std::move(existing);
+  } else {
+    if (!entry) co_return tl::make_unexpected(entry.error());
+    file = std::make_shared<OpenFile>(fs.nodes(), entry->node);
+    file->fd = std::make_shared<const base::Fd>(std::move(fd));
+    file->flags = O_RDWR;
+  }
+  answer.put(to_entry(fs, *entry));
+  answer.put(opened(fs, std::move(file)));
+  co_return base::Unit{};
+}
+
+Done on_tmpfile(Overlay& fs, Request& request, Answer& answer) {
+  auto in = request.reader().take<fuse_create_in>();
+  NewFile what{.mode = S_IFREG | (in->mode & 07777), .umask = in->umask, .rdev = 0, .target = {}};
+  base::Fd fd;
+  TRY(entry, fs.create_unnamed(request.node, what, caller_of(fs, request), &fd));
+  auto file = std::make_shared<OpenFile>(fs.nodes(), entry.node);
+  file->fd = std::make_shared<const base::Fd>(std::move(fd));
+  file->flags = O_RDWR;
+  answer.put(to_entry(fs, entry));
+  answer.put(opened(fs, std::move(file)));
+  return base::Unit{};
+}
+
+ring::Task<Done> on_read(Overlay& fs, Request& request, Answer& answer) {
+  fuse_read_in in = *request.reader().take<fuse_read_in>();
+  CO_TRY(file, file_of(fs, request, in.fh));
+  SharedFd fd = file->fd;  // copy-up may replace the file's own while the read is under way
+  Buffer data = request.buffers->take();
+  std::size_t want = std::min<std::size_t>(in.size, request.buffers->size());
+  ssize_t got = co_await fs.io().read(fd->get(), data.get(), want, static_cast<off_t>(in.offset));
+  if (got < 0) co_return base::fail(static_cast<int>(-got));
+  answer.put(std::move(data), static_cast<std::size_t>(got));
+  co_return base::Unit{};
+}
+
+ring::Task<Done> on_write(Overlay& fs, Request& request, Answer& answer) {
+  auto reader = request.reader();
+  fuse_write_in in = *reader.take<fuse_write_in>();
+  auto data = reader.take_bytes(in.size);
+  if (!data) co_return base::fail(EINVAL);
+  CO_TRY(file, file_of(fs, request, in.fh));
+  if (!may_write(*file)) co_return base::fail(EBADF);
+  if (in.write_flags & FUSE_WRITE_KILL_SUIDGID) CO_TRY_VOID(fs.drop_privileges(request.node));
+  SharedFd fd = file->fd;
+  ssize_t put =
+      co_await fs.io().write(fd->get(), data->data(), data->size(), static_cast<off_t>(in.offset));
+  if (put < 0) co_return base::fail(static_cast<int>(-put));
+  fuse_write_out out{};
+  out.size = static_cast<std::uint32_t>(put);
+  answer.put(out);
+  co_return base::Unit{};
+}
+
+Done on_release(Overlay& fs, Request& request, Answer&) {
+  auto in = request.reader().take<fuse_release_in>();
+  auto file = fs.handles().find(in->fh);
+  if (!file || file->node.get() != request.node) return base::fail(EBADF);
+  fs.handles().remove(in->fh);
+  return base::Unit{};
+}
+
+ring::Task<Done> on_fsync(Overlay& fs, Request& request, Answer&) {
+  fuse_fsync_in in = *request.reader().take<fuse_fsync_in>();
+  if (!fs.options().sync) co_return base::fail(ENOSYS);
+  CO_TRY(file, file_of(fs, request, in.fh));
+  SharedFd fd = file->fd;
+  if (!may_write(*file) && !fs.in_upper(request.node)) co_return base::Unit{};
+  int rc = co_await fs.io().sync(fd->get(), in.fsync_flags & FUSE_FSYNC_FDATASYNC);
+  co_return rc < 0 ? base::fail(-rc) : Done{base::Unit{}};
+}
+
+ring::Task<Done> on_fallocate(Overlay& fs, Request& request, Answer&) {
+  fuse_fallocate_in in = *request.reader().take<fuse_fallocate_in>();
+  CO_TRY(file, file_of(fs, request, in.fh));
+  if (!may_write(*file)) co_return base::fail(EBADF);
+  // With HANDLE_KILLPRIV_V2 the kernel leaves this to us and does not say who may keep the bits.
+  if (!caller_of(fs, request).privileged) CO_TRY_VOID(fs.drop_privileges(request.node));
+  SharedFd fd = file->fd;
+  int rc = co_await fs.io().allocate(fd->get(), static_cast<int>(in.mode),
+                                     static_cast<off_t>(in.offset), static_cast<off_t>(in.length));
+  co_return rc < 0 ? base::fail(-rc) : Done{base::Unit{}};
+}
+
+Done on_lseek(Overlay& fs, Request& request, Answer& answer) {
+  auto in = request.reader().take<fuse_lseek_in>();
+  TRY(file, file_of(fs, request, in->fh));
+  if (in->whence != SEEK_DATA && in->whence != SEEK_HOLE) return base::fail(EINVAL);
+  off_t found =
+      ::lseek(file->fd->get(), static_cast<off_t>(in->offset), static_cast<int>(in->whence));
+  TRY_VOID(base::check(found));
+  fuse_lseek_out out{};
+  out.offset = static_cast<std::uint64_t>(found);
+  answer.put(out);
+  return base::Unit{};
+}
+
+// A part of what was asked for is a legal answer: no request holds the others up for long.
+Done on_copy_file_range(Overlay& fs, Request& request, Answer& answer) {
+  constexpr std::size_t kPiece = 4 * 1024 * 1024;
+  auto in = request.reader().take<fuse_copy_file_range_in>();
+  TRY(from, file_of(fs, request, in->fh_in));
+  auto to = fs.handles().find(in->fh_out);
+  Node* target = fs.nodes().find(in->nodeid_out);
+  if (!to || !to->fd || to->node.get() != target || !may_write(*to)) return base::fail(EBADF);
+  if (!caller_of(fs, request).privileged) TRY_VOID(fs.drop_privileges(target));
+  auto in_at = static_cast<off_t>(in->off_in), out_at = static_cast<off_t>(in->off_out);
+  ssize_t n =
+      ::copy_file_range(from->fd->get(), &in_at, to->fd->get(), &out_at,
+                        std::min<std::uint64_t>(in->len, kPiece), static_cast<unsigned>(in->flags));
+  TRY_VOID(base::check(n));
+  fuse_write_out out{};
+  out.size = static_cast<std::uint32_t>(n);
+  answer.put(out);
+  return base::Unit{};
+}
+
+Done on_syncfs(Overlay& fs, Request&, Answer&) {
+  if (!fs.stack().writable || !fs.options().sync) return base::Unit{};
+  TRY(fd, at::open({fs.stack().layers[0].root.get(), "."}, O_RDONLY | O_DIRECTORY));
+  return base::check(::syncfs(fd.get()));
+}
+
+namespace {
+
+struct IoctlRow {
+  unsigned long command;
+  std::uint32_t size;
+  bool sets;
+};
+constexpr IoctlRow kIoctls[] = {
+    {FS_IOC_GETFLAGS, sizeof(int), false},      {FS_IOC_SETFLAGS, sizeof(int), true},
+    {FS_IOC_GETVERSION, sizeof(int), false},    {FS_IOC_FSGETXATTR, sizeof(fsxattr), false},
+    {FS_IOC_FSSETXATTR, sizeof(fsxattr), true},
+};
+
+// A daemon of the initial root may set what a container's user may not: immutable, append-only.
+bool reserved(const IoctlRow& row, const std::byte* data) {
+  if (row.command == FS_IOC_SETFLAGS) {
+    int flags;
+    std::memcpy(&flags, data, sizeof flags);
+    return flags & (FS_IMMUTABLE_FL | FS_APPEND_FL);
+  }
+  fsxattr attr;
+  std::memcpy(&attr, data, sizeof attr);
+  return attr.fsx_xflags & (FS_XFLAG_IMMUTABLE | FS_XFLAG_APPEND);
+}
+
+}  // namespace
+
+ring::Task<Done> on_ioctl(Overlay& fs, Request& request, Answer& answer) {
+  auto reader = request.reader();
+  fuse_ioctl_in in = *reader.take<fuse_ioctl_in>();
+  Node* node = request.node;
+  Pin pin(fs.nodes(), node);
+  const IoctlRow* row = std::find_if(std::begin(kIoctls), std::end(kIoctls),
+                                     [&](const IoctlRow& r) { return r.command == in.cmd; });
+  if (row == std::end(kIoctls)) co_return base::fail(ENOTTY);
+  if (node->type != identity::NodeType::file && !node->is_dir()) co_return base::fail(ENOTTY);
+  alignas(8) std::byte data[sizeof(fsxattr)] = {};
+  if (row->sets) {
+    auto given = reader.take_bytes(row->size);
+    if (!given) co_return base::fail(EINVAL);
+    std::memcpy(data, given->data(), row->size);
+    if (!caller_of(fs, request).privileged && reserved(*row, data)) co_return base::fail(EPERM);
+    if (!fs.in_upper(node)) CO_TRY_VOID(co_await fs.copy_up(node));
+  } else if (in.out_size < row->size) {
+    co_return base::fail(EINVAL);
+  }
+  CO_TRY(where, fs.locate(node));
+  CO_TRY(fd, at::open(where, O_RDONLY));
+  CO_TRY_VOID(base::check(::ioctl(fd.get(), row->command, data)));
+  fuse_ioctl_out out{};
+  answer.put(out);
+  if (!row->sets) answer.put(std::string(reinterpret_cast<char*>(data), row->size));
+  co_return base::Unit{};
+}
+
+}  // namespace fusefs

@@ -1,0 +1,128 @@
+// Operations on extended attributes. Internal names do not exist for whoever is inside the mount.
+#include <sys/stat.h>
+#include <sys/xattr.h>
+
+#include "fusefs/op_table.hpp"
+
+namespace fusefs {
+
+namespace at = ring::at;
+
+namespace {
+
+constexpr std::string_view kAclPrefix = "system.posix_acl_";
+constexpr std::string_view kDefaultAcl = "system.posix_acl_default";
+
+// What is refused before any layer is asked.
+Done check_name(const Overlay& fs, std::string_view name, int for_internal) {
+  if (!fs.options().xattrs) return base::fail(ENOSYS);
+  if (name.empty() || name.size() > XATTR_NAME_MAX) return base::fail(ERANGE);
+  if (identity::is_internal_xattr(name)) return base::fail(for_internal);
+  if (name.starts_with(kAclPrefix) && !fs.stack().acls) return base::fail(EOPNOTSUPP);
+  return base::Unit{};
+}
+
+void answer_size(Answer& answer, std::size_t size) {
+  fuse_getxattr_out out{};
+  out.size = static_cast<std::uint32_t>(size);
+  answer.put(out);
+}
+
+void xattrs_changed(Node* node, const at::Where& where, std::string_view name) {
+  node->no_xattrs = false;
+  if (name == kDefaultAcl)
+    node->default_acl = at::xattr_size(where, std::string(kDefaultAcl).c_str()).has_value();
+}
+
+}  // namespace
+
+Done on_getxattr(Overlay& fs, Request& request, Answer& answer) {
+  auto reader = request.reader();
+  auto in = reader.take<fuse_getxattr_in>();
+  auto name = reader.take_string();
+  if (!name) return base::fail(EINVAL);
+  TRY_VOID(check_name(fs, *name, ENODATA));
+  if (request.node->no_xattrs) return base::fail(ENODATA);
+  TRY(where, fs.locate(request.node));
+  std::string key(*name);
+  if (in->size == 0) {
+    TRY(size, at::xattr_size(where, key.c_str()));
+    answer_size(answer, size);
+    return base::Unit{};
+  }
+  TRY(value, at::get_xattr(where, key.c_str(), std::min<std::size_t>(in->size, XATTR_SIZE_MAX)));
+  answer.put(std::move(value));
+  return base::Unit{};
+}
+
+Done on_listxattr(Overlay& fs, Request& request, Answer& answer) {
+  auto in = request.reader().take<fuse_getxattr_in>();
+  if (!fs.options().xattrs) return base::fail(ENOSYS);
+  std::string visible;
+  if (!request.node->no_xattrs) {
+    TRY(where, fs.locate(request.node));
+    TRY(names, at::list_xattr(where));
+    for (std::size_t begin = 0; begin < names.size();) {
+      std::string_view name(names.c_str() + begin);
+      begin += name.size() + 1;
+      if (identity::is_internal_xattr(name)) continue;
+      if (name.starts_with(kAclPrefix) && !fs.stack().acls) continue;
+      visible.append(name).push_back('\0');
+    }
+  }
+  if (in->size == 0) {
+    answer_size(answer, visible.size());
+    return base::Unit{};
+  }
+  if (visible.size() > in->size) return base::fail(ERANGE);
+  answer.put(std::move(visible));
+  return base::Unit{};
+}
+
+ring::Task<Done> on_setxattr(Overlay& fs, Request& request, Answer&) {
+  auto reader = request.reader();
+  fuse_setxattr_in in = *reader.take<fuse_setxattr_in>();
+  auto name = reader.take_string();
+  if (!name) co_return base::fail(EINVAL);
+  auto value = reader.take_bytes(in.size);
+  if (!value) co_return base::fail(EINVAL);
+  CO_TRY_VOID(check_name(fs, *name, EPERM));
+  Node* node = request.node;
+  Pin pin(fs.nodes(), node);
+  if (!fs.in_upper(node)) CO_TRY_VOID(co_await fs.copy_up(node));
+  CO_TRY(where, fs.locate(node));
+  std::string key(*name);
+  std::string_view bytes(reinterpret_cast<const char*>(value->data()), value->size());
+  CO_TRY_VOID(at::set_xattr(where, key.c_str(), bytes, static_cast<int>(in.flags)));
+  xattrs_changed(node, where, key);
+  if (in.setxattr_flags & FUSE_SETXATTR_ACL_KILL_SGID) {
+    CO_TRY(st, fs.stat(node));
+    CO_TRY_VOID(fs.set_mode(node, st.st_mode & 07777 & ~static_cast<mode_t>(S_ISGID)));
+  }
+  co_return base::Unit{};
+}
+
+ring::Task<Done> on_removexattr(Overlay& fs, Request& request, Answer&) {
+  auto name = request.reader().take_string();
+  if (!name) co_return base::fail(EINVAL);
+  CO_TRY_VOID(check_name(fs, *name, EPERM));
+  Node* node = request.node;
+  Pin pin(fs.nodes(), node);
+  std::string key(*name);
+  if (!fs.in_upper(node)) {
+    CO_TRY(lower, fs.locate(node));
+    CO_TRY(size, at::xattr_size(lower, key.c_str()));  // nothing to remove: nothing to copy
+    (void)size;
+    CO_TRY_VOID(co_await fs.copy_up(node));
+  }
+  CO_TRY(where, fs.locate(node));
+  CO_TRY_VOID(at::remove_xattr(where, key.c_str()));
+  xattrs_changed(node, where, key);
+  co_return base::Unit{};
+}
+
+Done on_destroy(Overlay&, Request&, Answer&) {
+  return base::Unit{};
+}
+
+}  // namespace fusefs

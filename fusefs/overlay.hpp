@@ -1,0 +1,192 @@
+// Owns: one merged tree: layers, nodes, open files and the rules by which layers become one.
+// Called by: the handlers (ops_*.cpp), one for each protocol operation. Never: speaks the wire
+// protocol, and never lets a name lead out of a layer. The methods stand in files by family:
+// lookup, listing, create, remove, rename, copy_up, attributes.
+#pragma once
+#include <sys/stat.h>
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.hpp"
+#include "fusefs/dirfd_cache.hpp"
+#include "fusefs/handles.hpp"
+#include "fusefs/id_mapper.hpp"
+#include "fusefs/layer.hpp"
+#include "fusefs/listing.hpp"
+#include "fusefs/node_table.hpp"
+#include "fusefs/options.hpp"
+#include "fusefs/owner_store.hpp"
+#include "fusefs/work_dir.hpp"
+#include "ring/at.hpp"
+#include "ring/fs_ops.hpp"
+#include "ring/task.hpp"
+
+namespace fusefs {
+
+/// A node with a fresh stat of its top version (owner and mode still those of the disk).
+struct Entry {
+  Node* node = nullptr;
+  struct stat st {};
+};
+
+/// Who asks: the truth behind the ids that the kernel sent.
+struct Caller {
+  Owner owner;
+  bool privileged = false;  // root of the mount's namespace
+};
+
+/// What a creating call asks for. mode with S_IFMT; umask not yet applied.
+struct NewFile {
+  mode_t mode = 0;
+  mode_t umask = 0;
+  dev_t rdev = 0;
+  std::string target;  // of a symlink
+};
+
+struct Counters {
+  std::uint64_t copy_ups = 0;
+  std::uint64_t corrupt_records = 0;
+  std::uint64_t whiteouts = 0;
+};
+
+class Overlay {
+ public:
+  Overlay(LayerStack stack, IdMapper uids, IdMapper gids, OverlayOptions options,
+          ring::Reactor& reactor);
+
+  // --- look-up (lookup.cpp, merge.cpp) ---
+  /// The entry `name` of `parent`, ENOENT if no layer shows it. The kernel's count is not raised.
+  base::Result<Entry> lookup(Node* parent, std::string_view name);
+  base::Result<struct stat> stat(Node* node, const OpenFile* file = nullptr);
+  /// `st` with owner, mode, inode number and link count as the kernel shall see them.
+  struct stat present(const Node& node, struct stat st) const;
+
+  // --- creation (create.cpp) ---
+  base::Result<Entry> create(Node* parent, std::string_view name, const NewFile& what,
+                             const Caller& caller, base::Fd* opened = nullptr);
+  base::Result<Entry> create_unnamed(Node* parent, const NewFile& what, const Caller& caller,
+                                     base::Fd* opened);
+  ring::Task<base::Result<Entry>> link(Node* node, Node* parent, std::string name);
+
+  // --- removal and rename (remove.cpp, rename.cpp) ---
+  base::Result<> unlink(Node* parent, std::string_view name);
+  base::Result<> rmdir(Node* parent, std::string_view name);
+  /// `flags`: RENAME_NOREPLACE or RENAME_EXCHANGE; any other is EINVAL.
+  ring::Task<base::Result<>> rename(Node* parent, std::string name, Node* new_parent,
+                                    std::string new_name, unsigned flags);
+
+  // --- content (copy_up.cpp, files.cpp) ---
+  /// Brings the node into the upper layer. At most `size` bytes of data are copied.
+  ring::Task<base::Result<>> copy_up(Node* node, std::uint64_t size = UINT64_MAX);
+  bool in_upper(const Node* node) const { return stack_.writable && node->layer == 0; }
+  base::Result<std::shared_ptr<OpenFile>> open(Node* node, int flags);
+  base::Result<std::shared_ptr<Listing>> list(Node* dir);
+
+  // --- attributes (attributes.cpp) ---
+  base::Result<> set_owner(Node* node, Owner owner);
+  base::Result<> set_mode(Node* node, mode_t mode);
+  base::Result<> set_times(Node* node, const timespec times[2]);
+  /// What a write, truncate or chown by somebody without CAP_FSETID does to set-id bits and
+  /// capabilities.
+  base::Result<> drop_privileges(Node* node, bool always_setgid = false);
+  /// Descriptor-free reach of the node's top version, for xattr calls.
+  base::Result<ring::at::Where> locate(Node* node);
+
+  NodeTable& nodes() { return nodes_; }
+  Handles& handles() { return handles_; }
+  const IdMapper& uids() const { return uids_; }
+  const IdMapper& gids() const { return gids_; }
+  const OverlayOptions& options() const { return options_; }
+  const LayerStack& stack() const { return stack_; }
+  ring::FileIo& io() { return io_; }
+  const Counters& counters() const { return counters_; }
+  /// Descriptor of the node's version in a layer (O_PATH). Not to be kept over a co_await.
+  base::Result<int> dir_fd(Node* dir, LayerIndex layer);
+  /// Called with (what, node id) when a record on disk was not believed.
+  std::function<void(const std::string&)> on_corrupt;
+
+ private:
+  friend class Merge;
+  struct Found;
+
+  base::Result<int> open_version(Node* dir, LayerIndex layer);
+  base::Result<Node*> adopt(Node* parent, std::string_view name, Found& found);
+  void take_facts(Node* node, const struct stat& st, const Facts& facts);
+  std::uint64_t present_ino(LayerIndex layer, ino_t ino) const;
+  base::Result<> check_name(std::string_view name) const;
+  /// Whether a layer below the upper one shows `name` in this directory.
+  bool lower_has(Node* parent, std::string_view name);
+  /// Path of a directory's version from its layer's root, with a slash at its end ("" for the
+  /// root).
+  std::string path_in_layer(Node* dir, LayerIndex layer);
+
+  // whiteouts.cpp
+  void scan_hidden(Node* dir, LayerDir& version);
+  bool hides(Node* dir, LayerDir& version, std::string_view name);
+  bool may_have_sidecar(Node* dir, LayerDir& version);
+  base::Result<> make_whiteout_file(Node* parent, std::string_view name);
+  void drop_whiteout_file(Node* parent, std::string_view name);
+  base::Result<> mark_opaque(const ring::at::Where& dir);
+  void note_sidecar(Node* parent);
+  void move_sidecar(Node* parent, std::string_view name, Node* new_parent,
+                    std::string_view new_name);
+
+  // create.cpp
+  base::Result<> ensure_upper(Node* dir);
+  base::Result<> make_at(const ring::at::Where& where, const NewFile& what, mode_t mode,
+                         base::Fd* opened);
+  base::Result<> make_over_whiteout(Node* parent, int dir, const std::string& name,
+                                    const NewFile& what, mode_t mode, Owner owner,
+                                    base::Fd* opened);
+  base::Result<> dress(const ring::at::Where& where, mode_t mode, Owner owner);
+  base::Result<Entry> register_new(Node* parent, std::string_view name, int dir, Owner owner);
+  base::Result<> link_over_whiteout(const ring::at::Where& from, int dir, const std::string& name);
+  Owner new_owner(Node* parent, const struct stat& parent_st, const Caller& caller) const;
+
+  // remove.cpp
+  base::Result<> keep_orphan(Node* node);
+  void lose_name(Node* node, Node* parent, std::string_view name);
+  base::Result<bool> is_empty(Node* dir);
+  base::Result<> whiteout_over(Node* parent, int dir, const std::string& name, bool exists);
+  base::Result<> discard_upper_dir(Node* parent, int dir, const std::string& name, bool whiteout);
+
+  // rename.cpp
+  struct Move;
+  base::Result<> check_move(Move& move);
+  base::Result<> prepare_directory(Move& move, Node* node, bool target_in_lower);
+  base::Result<> execute(Move& move);
+  base::Result<> execute_over_dir(Move& move);
+  void settle(Move& move);
+  base::Result<> set_redirect(Node* node);
+  ring::Task<base::Result<>> copy_up_tree(Node* dir);
+
+  // copy_up.cpp
+  struct CopyJob;
+  base::Result<> copy_up_dir(Node* dir);
+  base::Result<> copy_up_special(Node* node);
+  ring::Task<base::Result<>> copy_up_file(Node* node, std::uint64_t size);
+  ring::Task<base::Result<>> copy_data(int from, int to, std::uint64_t size);
+  base::Result<> copy_identity(Node* node, const ring::at::Where& from, const struct stat& st,
+                               const ring::at::Where& to);
+  base::Result<> copy_xattrs(const ring::at::Where& from, const ring::at::Where& to);
+  base::Result<> place(Node* node, const std::string& temporary, const struct stat& source);
+  void moved_up(Node* node, const struct stat& source);
+
+  LayerStack stack_;
+  IdMapper uids_, gids_;
+  OverlayOptions options_;
+  OwnerStore owners_;
+  NodeTable nodes_;
+  Handles handles_;
+  DirfdCache dirfds_;
+  WorkDir work_;
+  ring::FileIo io_;
+  Counters counters_;
+};
+
+}  // namespace fusefs

@@ -1,0 +1,177 @@
+#include "fusefs/owner_store.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdio>
+
+namespace fusefs {
+namespace {
+
+namespace at = ring::at;
+
+constexpr std::size_t kRecordLimit = 256;  // longer values are corrupt anyway
+constexpr std::size_t kSidecarSize = 22;   // "%010u:%010u\n": rewritten in place, in one page
+
+// Calls `each` for every name of a NUL-separated list.
+template <class Each>
+void for_each_name(const std::string& list, Each&& each) {
+  for (std::size_t begin = 0; begin < list.size();) {
+    std::size_t end = list.find('\0', begin);
+    if (end == std::string::npos) end = list.size();
+    each(std::string_view(list).substr(begin, end - begin));
+    begin = end + 1;
+  }
+}
+
+bool has_name(const std::string& list, std::string_view wanted) {
+  bool found = false;
+  for_each_name(list, [&](std::string_view name) { found |= name == wanted; });
+  return found;
+}
+
+constexpr std::array<std::string_view, 3> kOpaqueKeys = {
+    "trusted.overlay.opaque", "user.overlay.opaque", "user.fuseoverlayfs.opaque"};
+constexpr std::array<std::string_view, 2> kRedirectKeys = {"trusted.overlay.redirect",
+                                                           "user.overlay.redirect"};
+
+std::optional<std::string> value_of(const at::Where& where, std::string_view key,
+                                    std::size_t limit) {
+  auto value = at::get_xattr(where, std::string(key).c_str(), limit);
+  if (!value) return std::nullopt;
+  return std::move(*value);
+}
+
+std::uint64_t fnv64(std::string_view text) {
+  std::uint64_t hash = 0xcbf29ce484222325ull;
+  for (unsigned char c : text) hash = (hash ^ c) * 0x100000001b3ull;
+  return hash;
+}
+
+}  // namespace
+
+bool OwnerStore::needs_record(Owner owner) const {
+  return on_disk(owner) != owner;
+}
+
+std::string OwnerStore::sidecar_name(std::string_view entry) {
+  std::string name(kSidecarPrefix);
+  if (entry.size() + name.size() <= 255) return name.append(entry);
+  char digits[34];
+  std::snprintf(digits, sizeof digits, "#%016llx%016llx",
+                static_cast<unsigned long long>(fnv64(entry)),
+                static_cast<unsigned long long>(fnv64(std::string(entry.rbegin(), entry.rend()))));
+  return name.append(digits).append(entry.substr(0, 180));
+}
+
+Facts OwnerStore::read(const at::Where& where, const struct stat& st, bool sidecar) const {
+  Facts facts;
+  facts.owner = {st.st_uid, st.st_gid};
+  if (is_special(st.st_mode)) {
+    facts.visible_xattrs = true;  // not looked: the rare reader of a symlink's xattrs asks the disk
+    if (sidecar) read_sidecar(where, st, facts);
+    return facts;
+  }
+  auto names = at::list_xattr(where);
+  if (!names || names->empty()) return facts;
+  for_each_name(*names, [&](std::string_view name) {
+    if (!identity::is_internal_xattr(name)) facts.visible_xattrs = true;
+    if (name == "system.posix_acl_default") facts.default_acl = true;
+  });
+  read_record(where, *names, facts);
+  if (!S_ISDIR(st.st_mode)) return facts;
+  for (std::string_view key : kOpaqueKeys)
+    if (!facts.opaque && has_name(*names, key)) facts.opaque = value_of(where, key, 16) == "y";
+  for (std::string_view key : kRedirectKeys)
+    if (facts.redirect.empty() && has_name(*names, key))
+      facts.redirect = value_of(where, key, 4096).value_or("");
+  return facts;
+}
+
+void OwnerStore::read_record(const at::Where& where, const std::string& names, Facts& facts) const {
+  // Mode and type may come from an override although the owner comes from our own record.
+  for (std::string_view key : identity::kOverrideXattrs) {
+    if (facts.override_stat || !has_name(names, key)) continue;
+    auto text = value_of(where, key, kRecordLimit);
+    auto parsed = identity::parse_override_stat(text.value_or(""));
+    if (parsed) {
+      facts.override_stat = *parsed;
+      facts.owner = {parsed->uid, parsed->gid};
+    } else {
+      facts.corrupt = true;
+    }
+  }
+  if (!facts.override_stat && has_name(names, identity::kRootlessXattr)) {
+    auto parsed = identity::parse_rootlesscontainers(
+        value_of(where, identity::kRootlessXattr, kRecordLimit).value_or(""));
+    if (!parsed) facts.corrupt = true;
+    if (parsed && parsed->first != identity::kNoId) facts.owner.uid = parsed->first;
+    if (parsed && parsed->second != identity::kNoId) facts.owner.gid = parsed->second;
+  }
+  auto own = [&](std::string_view key, Id& id) {
+    if (!has_name(names, key)) return;
+    auto parsed = identity::parse_id(value_of(where, key, kRecordLimit).value_or(""));
+    if (parsed)
+      id = *parsed;
+    else
+      facts.corrupt = true;
+  };
+  own(identity::kUidXattr, facts.owner.uid);
+  own(identity::kGidXattr, facts.owner.gid);
+}
+
+void OwnerStore::read_sidecar(const at::Where& where, const struct stat& st, Facts& facts) const {
+  auto fd = at::open({where.dir, sidecar_name(where.name)}, O_RDONLY);
+  if (!fd) return;
+  char text[kSidecarSize + 1] = {};
+  unsigned uid = 0, gid = 0;
+  char end = 0;
+  if (::pread(fd->get(), text, kSidecarSize, 0) != static_cast<ssize_t>(kSidecarSize) ||
+      std::sscanf(text, "%10u:%10u%c", &uid, &gid, &end) != 3 || end != '\n') {
+    facts.corrupt = true;
+    return;
+  }
+  Owner owner{uid, gid};
+  if (uid == identity::kNoId || gid == identity::kNoId ||
+      on_disk(owner) != Owner{st.st_uid, st.st_gid}) {
+    facts.corrupt = true;
+    return;
+  }
+  facts.owner = owner;
+}
+
+base::Result<> OwnerStore::write_sidecar(const at::Where& where, Owner owner) const {
+  auto fd = at::open({where.dir, sidecar_name(where.name)}, O_WRONLY | O_CREAT, 0600);
+  if (!fd) return tl::make_unexpected(fd.error());
+  char text[kSidecarSize + 1];
+  std::snprintf(text, sizeof text, "%010u:%010u\n", owner.uid, owner.gid);
+  if (::pwrite(fd->get(), text, kSidecarSize, 0) != static_cast<ssize_t>(kSidecarSize))
+    return base::fail(ENOSPC);
+  return base::Unit{};
+}
+
+base::Result<> OwnerStore::write(const at::Where& where, mode_t st_mode, Owner owner,
+                                 bool had_record) const {
+  bool record = needs_record(owner) || had_record;
+  if (record && is_special(st_mode) && !where.magic) TRY_VOID(write_sidecar(where, owner));
+  if (record && !is_special(st_mode)) {
+    auto put = [&](std::string_view key, Id id) {
+      return at::set_xattr(where, std::string(key).c_str(), identity::format_id(id));
+    };
+    // The id that loses privilege first: between the two calls nobody gains any.
+    bool uid_first = owner.uid != 0;
+    if (uid_first) TRY_VOID(put(identity::kUidXattr, owner.uid));
+    TRY_VOID(put(identity::kGidXattr, owner.gid));
+    if (!uid_first) TRY_VOID(put(identity::kUidXattr, owner.uid));
+  }
+  Owner disk = on_disk(owner);
+  auto done = at::chown(where, disk.uid, disk.gid);
+  // A pool too small to name the slot, or a daemon without the right: the record alone holds the
+  // truth.
+  if (!done && (done.error().value == EINVAL || done.error().value == EPERM) && record)
+    return base::Unit{};
+  return done;
+}
+
+}  // namespace fusefs

@@ -1,0 +1,127 @@
+// Removal: a name goes in one step that is atomic on disk; what a lower layer has is covered in
+// that same step.
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "fusefs/merge.hpp"
+#include "fusefs/overlay.hpp"
+
+namespace fusefs {
+
+namespace at = ring::at;
+
+// A file may outlive its last name: whoever has it open, or as working directory, reaches it by
+// descriptor.
+base::Result<> Overlay::keep_orphan(Node* node) {
+  if (node->orphan.valid()) return base::Unit{};
+  TRY(where, locate(node));
+  TRY(fd, at::open(where, O_PATH));
+  node->orphan = std::move(fd);
+  return base::Unit{};
+}
+
+void Overlay::lose_name(Node* node, Node* parent, std::string_view name) {
+  nodes_.pin(node);
+  if (node->is_dir()) dirfds_.drop(*node);
+  bool last = !node->file || node->file->names.empty();
+  nodes_.remove_name(parent, name);
+  if (last) {
+    node->gone = true;
+    if (node->dir) node->dir->layers.clear();
+  } else {
+    node->orphan.reset();
+  }
+  nodes_.unpin(node);
+}
+
+// Puts a whiteout at `name` of the upper directory. `exists`: in the place of what is there (not a
+// directory).
+base::Result<> Overlay::whiteout_over(Node* parent, int dir, const std::string& name, bool exists) {
+  ++counters_.whiteouts;
+  if (stack_.device_whiteouts) {
+    if (!exists) return base::check(::mknodat(dir, name.c_str(), S_IFCHR, makedev(0, 0)));
+    std::string temporary = work_.fresh();
+    TRY_VOID(base::check(::mknodat(work_.fd(), temporary.c_str(), S_IFCHR, makedev(0, 0))));
+    auto placed = base::check(::renameat(work_.fd(), temporary.c_str(), dir, name.c_str()));
+    if (!placed) ::unlinkat(work_.fd(), temporary.c_str(), 0);
+    return placed;
+  }
+  TRY_VOID(make_whiteout_file(parent, name));
+  return exists ? base::check(::unlinkat(dir, name.c_str(), 0)) : base::Result<>{base::Unit{}};
+}
+
+base::Result<> Overlay::unlink(Node* parent, std::string_view name_view) {
+  TRY_VOID(check_name(name_view));
+  TRY(entry, lookup(parent, name_view));
+  Pin node(nodes_, entry.node);
+  if (node->is_dir()) return base::fail(EISDIR);
+  bool covered = lower_has(parent, name_view);
+  TRY_VOID(ensure_upper(parent));
+  if (node->lookups > 0) TRY_VOID(keep_orphan(node.get()));
+  TRY(dir, dir_fd(parent, 0));
+  std::string name(name_view);
+  bool upper = node->layer == 0;
+  if (covered) {
+    TRY_VOID(whiteout_over(parent, dir, name, upper));
+  } else if (upper) {
+    TRY_VOID(base::check(::unlinkat(dir, name.c_str(), 0)));
+  }
+  if (upper && OwnerStore::is_special(entry.st.st_mode) && parent->in_layer(0)->hidden.sidecars)
+    ::unlinkat(dir, OwnerStore::sidecar_name(name).c_str(), 0);
+  lose_name(node.get(), parent, name);
+  return base::Unit{};
+}
+
+base::Result<bool> Overlay::is_empty(Node* dir) {
+  TRY(listing, list(dir));
+  return listing->size() == 0;
+}
+
+// Takes an upper directory (empty but for whiteouts) away, and leaves a whiteout in its place if
+// asked to.
+base::Result<> Overlay::discard_upper_dir(Node* parent, int dir, const std::string& name,
+                                          bool whiteout) {
+  if (!whiteout && ::unlinkat(dir, name.c_str(), AT_REMOVEDIR) == 0) return base::Unit{};
+  if (!whiteout && errno != ENOTEMPTY && errno != EEXIST) return base::fail_errno();
+  std::string temporary = work_.fresh();
+  if (whiteout && stack_.device_whiteouts) {
+    TRY_VOID(base::check(::mknodat(work_.fd(), temporary.c_str(), S_IFCHR, makedev(0, 0))));
+    auto swapped =
+        base::check(::renameat2(work_.fd(), temporary.c_str(), dir, name.c_str(), RENAME_EXCHANGE));
+    if (!swapped) {
+      ::unlinkat(work_.fd(), temporary.c_str(), 0);
+      return swapped;
+    }
+  } else {
+    if (whiteout) TRY_VOID(make_whiteout_file(parent, name));
+    TRY_VOID(base::check(::renameat(dir, name.c_str(), work_.fd(), temporary.c_str())));
+  }
+  // From here on the name is gone for everybody; leftovers in work are removed by the next mount.
+  (void)WorkDir::remove_tree(work_.fd(), temporary);
+  return base::Unit{};
+}
+
+base::Result<> Overlay::rmdir(Node* parent, std::string_view name_view) {
+  TRY_VOID(check_name(name_view));
+  TRY(entry, lookup(parent, name_view));
+  Pin node(nodes_, entry.node);
+  if (!node->is_dir()) return base::fail(ENOTDIR);
+  TRY(empty, is_empty(node.get()));
+  if (!empty) return base::fail(ENOTEMPTY);
+  bool covered = lower_has(parent, name_view);
+  TRY_VOID(ensure_upper(parent));
+  if (node->lookups > 0) TRY_VOID(keep_orphan(node.get()));
+  TRY(dir, dir_fd(parent, 0));
+  std::string name(name_view);
+  if (node->layer == 0) {
+    TRY_VOID(discard_upper_dir(parent, dir, name, covered));
+  } else if (covered) {
+    TRY_VOID(whiteout_over(parent, dir, name, false));
+  }
+  lose_name(node.get(), parent, name);
+  return base::Unit{};
+}
+
+}  // namespace fusefs

@@ -1,0 +1,87 @@
+#include "fusefs/request.hpp"
+
+#include <sys/sysmacros.h>
+
+#include <cmath>
+#include <cstdlib>
+
+namespace fusefs {
+
+BufferPool::~BufferPool() {
+  for (std::byte* p : free_) std::free(p);
+}
+
+Buffer BufferPool::take() {
+  if (!free_.empty()) {
+    Buffer buffer(free_.back(), Free{this});
+    free_.pop_back();
+    return buffer;
+  }
+  void* p = nullptr;
+  if (::posix_memalign(&p, 4096, size_) != 0) std::abort();  // out of memory: nothing can be served
+  return Buffer(static_cast<std::byte*>(p), Free{this});
+}
+
+void BufferPool::give_back(std::byte* p) {
+  if (free_.size() < kKeep)
+    free_.push_back(p);
+  else
+    std::free(p);
+}
+
+Caller caller_of(const Overlay& fs, const Request& request) {
+  Caller caller;
+  caller.owner = {fs.uids().truth(request.header.uid), fs.gids().truth(request.header.gid)};
+  caller.privileged = request.header.uid == 0;
+  return caller;
+}
+
+Validity validity(const Overlay& fs) {
+  double whole = 0;
+  double part = std::modf(fs.options().timeout, &whole);
+  return {static_cast<std::uint64_t>(whole), static_cast<std::uint32_t>(part * 1e9)};
+}
+
+fuse_attr to_attr(const struct stat& st) {
+  fuse_attr attr{};
+  attr.ino = st.st_ino;
+  attr.size = static_cast<std::uint64_t>(st.st_size);
+  attr.blocks = static_cast<std::uint64_t>(st.st_blocks);
+  attr.atime = static_cast<std::uint64_t>(st.st_atim.tv_sec);
+  attr.mtime = static_cast<std::uint64_t>(st.st_mtim.tv_sec);
+  attr.ctime = static_cast<std::uint64_t>(st.st_ctim.tv_sec);
+  attr.atimensec = static_cast<std::uint32_t>(st.st_atim.tv_nsec);
+  attr.mtimensec = static_cast<std::uint32_t>(st.st_mtim.tv_nsec);
+  attr.ctimensec = static_cast<std::uint32_t>(st.st_ctim.tv_nsec);
+  attr.mode = st.st_mode;
+  attr.nlink = static_cast<std::uint32_t>(st.st_nlink);
+  attr.uid = st.st_uid;
+  attr.gid = st.st_gid;
+  // The kernel's own 32-bit form: minor in the low 8 and the high 12 bits.
+  attr.rdev =
+      (minor(st.st_rdev) & 0xff) | (major(st.st_rdev) << 8) | ((minor(st.st_rdev) & ~0xffu) << 12);
+  attr.blksize = static_cast<std::uint32_t>(st.st_blksize);
+  return attr;
+}
+
+fuse_entry_out to_entry(Overlay& fs, const Entry& entry) {
+  fuse_entry_out out{};
+  Validity valid = validity(fs);
+  out.nodeid = entry.node->id;
+  out.entry_valid = out.attr_valid = valid.seconds;
+  out.entry_valid_nsec = out.attr_valid_nsec = valid.nanoseconds;
+  out.attr = to_attr(fs.present(*entry.node, entry.st));
+  fs.nodes().remember(entry.node);
+  return out;
+}
+
+fuse_attr_out to_attr_out(const Overlay& fs, const Node& node, const struct stat& st) {
+  fuse_attr_out out{};
+  Validity valid = validity(fs);
+  out.attr_valid = valid.seconds;
+  out.attr_valid_nsec = valid.nanoseconds;
+  out.attr = to_attr(fs.present(node, st));
+  return out;
+}
+
+}  // namespace fusefs

@@ -1,0 +1,96 @@
+// Owns: one request from the kernel and the answer being built. Called by: Session, and every
+// handler. Never: lets a handler answer twice or not at all: it returns, and the session sends what
+// it returned.
+#pragma once
+#include <cstddef>
+#include <cstring>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/bytes.hpp"
+#include "base/result.hpp"
+#include "fusefs/overlay.hpp"
+#include "fusefs/wire.hpp"
+
+namespace fusefs {
+
+/// Large page-aligned buffers, reused: a request's own bytes, and the data it is answered with.
+class BufferPool {
+ public:
+  explicit BufferPool(std::size_t size) : size_(size) {}
+  struct Free {
+    BufferPool* pool;
+    void operator()(std::byte* p) const { pool->give_back(p); }
+  };
+  using Buffer = std::unique_ptr<std::byte, Free>;
+  ~BufferPool();
+  Buffer take();
+  std::size_t size() const { return size_; }
+
+ private:
+  static constexpr std::size_t kKeep = 4;
+  void give_back(std::byte* p);
+  std::size_t size_;
+  std::vector<std::byte*> free_;
+};
+using Buffer = BufferPool::Buffer;
+
+struct Request {
+  fuse_in_header header{};
+  std::span<const std::byte> body;
+  Node* node = nullptr;  // of header.nodeid
+  BufferPool* buffers = nullptr;
+  Buffer storage{nullptr, {nullptr}};  // keeps body alive when the handler has to wait
+  bool interrupted = false;
+
+  base::Reader reader() const { return base::Reader(body); }
+};
+
+class Answer {
+ public:
+  /// Fixed-size bodies, one after the other.
+  template <class T>
+  void put(const T& value) {
+    static_assert(std::is_trivially_copyable_v<T>);
+    std::memcpy(small_ + small_size_, &value, sizeof value);
+    small_size_ += sizeof value;
+    static_assert(sizeof value <= sizeof small_);
+  }
+  void put(std::string text) { text_ = std::move(text); }
+  void put(Buffer data, std::size_t size) {
+    data_ = std::move(data);
+    data_size_ = size;
+  }
+  std::span<const std::byte> fixed() const { return {small_, small_size_}; }
+  std::span<const std::byte> variable() const {
+    if (data_) return {data_.get(), data_size_};
+    return std::as_bytes(std::span(text_));
+  }
+
+ private:
+  alignas(8) std::byte small_[sizeof(wire::StatxOut)];
+  std::size_t small_size_ = 0;
+  std::string text_;
+  Buffer data_{nullptr, {nullptr}};
+  std::size_t data_size_ = 0;
+};
+
+using Done = base::Result<>;
+
+/// The truth behind the ids in a request's header.
+Caller caller_of(const Overlay& fs, const Request& request);
+/// Seconds and nanoseconds for which the kernel may keep an answer.
+struct Validity {
+  std::uint64_t seconds;
+  std::uint32_t nanoseconds;
+};
+Validity validity(const Overlay& fs);
+fuse_attr to_attr(const struct stat& st);
+/// Answers with the entry and counts the kernel's new reference.
+fuse_entry_out to_entry(Overlay& fs, const Entry& entry);
+fuse_attr_out to_attr_out(const Overlay& fs, const Node& node, const struct stat& st);
+
+}  // namespace fusefs

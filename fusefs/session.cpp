@@ -1,0 +1,219 @@
+#include "fusefs/session.hpp"
+
+#include <poll.h>
+#include <sys/uio.h>
+#include <time.h>
+
+#include <cerrno>
+
+namespace fusefs {
+namespace {
+
+constexpr std::size_t kHeaderRoom = 4096;  // header and fixed body before max_write bytes of data
+constexpr int kBatch = 64;                 // requests served before others get their turn
+
+std::uint64_t seconds_now() {
+  timespec ts;
+  ::clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
+  return static_cast<std::uint64_t>(ts.tv_sec);
+}
+
+}  // namespace
+
+struct Session::InFlight {
+  Request request;
+  Answer answer;
+  std::uint64_t since = 0;
+};
+
+Session::Session(ring::Reactor& reactor, base::Fd device, std::unique_ptr<Overlay> overlay,
+                 Hooks hooks)
+    : reactor_(reactor),
+      device_(std::move(device)),
+      overlay_(std::move(overlay)),
+      hooks_(std::move(hooks)),
+      buffers_(overlay_->options().max_write + kHeaderRoom) {
+  watch_ = reactor_.watch(device_.get(), POLLIN, [this](int events) {
+    if (events < 0) return end(-events);
+    drain();
+  });
+}
+
+Session::~Session() = default;
+
+void Session::drain() {
+  for (int n = 0; n < kBatch && !ended_; ++n) {
+    Buffer buffer = buffers_.take();
+    ssize_t got = ::read(device_.get(), buffer.get(), buffers_.size());
+    if (got < 0) {
+      if (errno == EAGAIN) return;
+      if (errno == EINTR || errno == ENOENT) continue;  // ENOENT: the request was withdrawn
+      return end(errno);
+    }
+    handle(std::move(buffer), static_cast<std::size_t>(got));
+  }
+  if (!ended_) reactor_.defer([this] { drain(); });
+}
+
+void Session::end(int error) {
+  if (ended_) return;
+  ended_ = true;
+  end_error_ = error;
+  if (in_flight_.empty()) finish();
+}
+
+// Behind whatever of ours the reactor has queued already; after it nothing of this session runs any
+// more.
+void Session::finish() {
+  reactor_.defer([this] {
+    watch_ = {};
+    if (hooks_.on_end) hooks_.on_end(end_error_);
+  });
+}
+
+void Session::handle(Buffer buffer, std::size_t size) {
+  Request request;
+  base::Reader reader({buffer.get(), size});
+  auto header = reader.take<fuse_in_header>();
+  if (!header || header->len != size) {
+    ++stats_.rejected;
+    if (header) reply_error(header->unique, EINVAL);
+    return;
+  }
+  request.header = *header;
+  request.body = reader.rest();
+  request.buffers = &buffers_;
+  std::uint32_t op = header->opcode;
+  if (op >= kOps.size() || kOps[op].name.empty()) {
+    ++stats_.rejected;
+    return reply_error(header->unique, ENOSYS);
+  }
+  const OpRow& row = kOps[op];
+  ++stats_.requests[op];
+  if (op == FUSE_INTERRUPT) return interrupt(request);
+  bool valid = request.body.size() >= row.min_body;
+  if (row.wants_node) request.node = overlay_->nodes().find(header->nodeid);
+  valid = valid && (!row.wants_node || request.node);
+  if (!valid || (!initialised_ && op != FUSE_INIT)) {
+    ++stats_.rejected;
+    if (row.answers) reply_error(header->unique, valid ? EIO : EINVAL);
+    return;
+  }
+  if (op == FUSE_INIT) return init(request);
+  if (row.now) return run_now(row, request);
+  if (!row.later) {
+    if (row.answers) reply_error(header->unique, ENOSYS);
+    return;
+  }
+  auto work = std::make_unique<InFlight>();
+  work->request = std::move(request);
+  work->request.storage = std::move(buffer);
+  ring::spawn(run_later(row, std::move(work)));
+}
+
+void Session::run_now(const OpRow& row, Request& request) {
+  Answer answer;
+  Done result = row.now(*overlay_, request, answer);
+  if (row.answers) reply(request, std::move(result), answer);
+}
+
+ring::Task<void> Session::run_later(const OpRow& row, std::unique_ptr<InFlight> work) {
+  std::uint64_t unique = work->request.header.unique;
+  std::uint64_t before = reactor_.deferred_operations();
+  in_flight_[unique] = work.get();
+  work->since = seconds_now();
+  Done result = co_await row.later(*overlay_, work->request, work->answer);
+  in_flight_.erase(unique);
+  if (reactor_.deferred_operations() != before) ++stats_.waited;
+  reply(work->request, std::move(result), work->answer);
+  if (ended_ && in_flight_.empty()) finish();
+}
+
+// A request that has been answered meanwhile needs nothing; one that waits for data notices the
+// mark.
+void Session::interrupt(const Request& request) {
+  if (auto in = request.reader().take<fuse_interrupt_in>()) {
+    auto found = in_flight_.find(in->unique);
+    if (found != in_flight_.end()) found->second->request.interrupted = true;
+  }
+}
+
+void Session::init(const Request& request) {
+  auto in = request.reader().take<fuse_init_in>();
+  // Only the first 16 bytes are sure to be there; flags2 came with 7.36.
+  struct {
+    std::uint32_t major, minor, max_readahead, flags;
+  } old{};
+  std::memcpy(&old, request.body.data(), sizeof old);
+  if (old.major != FUSE_KERNEL_VERSION || old.minor < 31) {
+    ++stats_.rejected;
+    reply_error(request.header.unique, EPROTO);
+    return end(EPROTO);
+  }
+  std::uint64_t offered = old.flags;
+  if (in && old.flags & wire::kInitExt) offered |= static_cast<std::uint64_t>(in->flags2) << 32;
+  const OverlayOptions& options = overlay_->options();
+  std::uint64_t want = FUSE_ASYNC_READ | FUSE_ATOMIC_O_TRUNC | FUSE_BIG_WRITES | FUSE_DONT_MASK |
+                       FUSE_HAS_IOCTL_DIR | FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO |
+                       FUSE_ASYNC_DIO | FUSE_PARALLEL_DIROPS | FUSE_HANDLE_KILLPRIV_V2 |
+                       FUSE_MAX_PAGES | FUSE_CACHE_SYMLINKS | FUSE_EXPLICIT_INVAL_DATA |
+                       FUSE_SETXATTR_EXT | FUSE_ABORT_ERROR | wire::kInitExt |
+                       wire::kDirectIoAllowMmap;
+  if (options.writeback) want |= FUSE_WRITEBACK_CACHE;
+  if (overlay_->stack().acls) want |= FUSE_POSIX_ACL;
+  std::uint64_t agreed = offered & want;
+  wire::InitOut out{};
+  out.major = FUSE_KERNEL_VERSION;
+  out.minor = std::min<std::uint32_t>(old.minor, 45);
+  out.max_readahead = old.max_readahead;
+  out.flags = static_cast<std::uint32_t>(agreed);
+  out.flags2 = static_cast<std::uint32_t>(agreed >> 32);
+  out.max_background = options.max_background;
+  out.congestion_threshold = static_cast<std::uint16_t>(options.max_background * 3 / 4);
+  out.max_write = options.max_write;
+  out.time_gran = 1;
+  out.max_pages = static_cast<std::uint16_t>(options.max_write / 4096);
+  initialised_ = true;
+  send(request.header.unique, 0, std::as_bytes(std::span(&out, 1)), {});
+  if (hooks_.on_ready) hooks_.on_ready();
+}
+
+void Session::reply(const Request& request, Done result, const Answer& answer) {
+  if (!result) return reply_error(request.header.unique, result.error().value);
+  send(request.header.unique, 0, answer.fixed(), answer.variable());
+}
+
+void Session::reply_error(std::uint64_t unique, int error) {
+  ++stats_.errors[error];
+  send(unique, error, {}, {});
+}
+
+void Session::send(std::uint64_t unique, int error, std::span<const std::byte> fixed,
+                   std::span<const std::byte> variable) {
+  fuse_out_header header{};
+  header.unique = unique;
+  header.error = -error;
+  header.len = static_cast<std::uint32_t>(sizeof header + fixed.size() + variable.size());
+  iovec parts[3] = {{&header, sizeof header},
+                    {const_cast<std::byte*>(fixed.data()), fixed.size()},
+                    {const_cast<std::byte*>(variable.data()), variable.size()}};
+  int count = variable.empty() ? (fixed.empty() ? 1 : 2) : 3;
+  ssize_t put;
+  do put = ::writev(device_.get(), parts, count);
+  while (put < 0 && errno == EINTR);
+  if (put < 0) ++stats_.reply_failures;  // ENOENT: the kernel had given up; ENODEV: unmounted
+}
+
+std::string Session::describe_in_flight() const {
+  std::string text;
+  std::uint64_t now = seconds_now();
+  for (const auto& [unique, work] : in_flight_) {
+    text += "unique=" + std::to_string(unique) +
+            " op=" + std::string(kOps[work->request.header.opcode].name) +
+            " node=" + std::to_string(work->request.header.nodeid) +
+            " seconds=" + std::to_string(now - work->since) + "\n";
+  }
+  return text;
+}
+
+}  // namespace fusefs

@@ -1,0 +1,77 @@
+// Owns: one FUSE connection: the device, INIT, dispatch, the requests under way, the counters.
+// Called by: daemon/, one for each mount. Never: ends the process for what the kernel or a
+// container sends: a malformed request gets an error reply and a counter.
+#pragma once
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "base/fd.hpp"
+#include "fusefs/op_table.hpp"
+#include "fusefs/overlay.hpp"
+#include "fusefs/request.hpp"
+#include "ring/reactor.hpp"
+
+namespace fusefs {
+
+class Session {
+ public:
+  struct Hooks {
+    std::function<void()> on_ready;   // INIT is answered: the mount serves
+    std::function<void(int)> on_end;  // the mount is gone (ENODEV) or broken; called once, deferred
+    std::function<void(const std::string& event, const std::string& details)> on_debug;
+  };
+  struct Stats {
+    std::array<std::uint64_t, wire::kOpCount> requests{};
+    std::map<int, std::uint64_t> errors;  // replies by errno
+    std::uint64_t rejected = 0;           // malformed
+    std::uint64_t waited = 0;             // requests that did not complete inline
+    std::uint64_t reply_failures = 0;     // the kernel had given the request up
+  };
+
+  /// `device`: /dev/fuse of a mount just made. Begins to serve when the reactor runs.
+  Session(ring::Reactor& reactor, base::Fd device, std::unique_ptr<Overlay> overlay, Hooks hooks);
+  ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  /// One request as read from the device. Public for the fuzzer and the tests.
+  void handle(Buffer buffer, std::size_t size);
+  Overlay& overlay() { return *overlay_; }
+  const Stats& stats() const { return stats_; }
+  std::size_t in_flight() const { return in_flight_.size(); }
+  /// One line for each request that waits: unique, operation, node, seconds.
+  std::string describe_in_flight() const;
+  BufferPool& buffers() { return buffers_; }
+
+ private:
+  struct InFlight;
+  void drain();
+  void end(int error);
+  void finish();
+  void init(const Request& request);
+  void run_now(const OpRow& row, Request& request);
+  ring::Task<void> run_later(const OpRow& row, std::unique_ptr<InFlight> work);
+  void interrupt(const Request& request);
+  void reply(const Request& request, Done result, const Answer& answer);
+  void reply_error(std::uint64_t unique, int error);
+  void send(std::uint64_t unique, int error, std::span<const std::byte> fixed,
+            std::span<const std::byte> variable);
+
+  ring::Reactor& reactor_;
+  base::Fd device_;
+  std::unique_ptr<Overlay> overlay_;
+  Hooks hooks_;
+  BufferPool buffers_;
+  ring::Watch watch_;
+  Stats stats_;
+  std::map<std::uint64_t, InFlight*> in_flight_;
+  bool initialised_ = false;
+  bool ended_ = false;
+  int end_error_ = 0;
+};
+
+}  // namespace fusefs
