@@ -4,9 +4,9 @@
 # usage: 10-fullmap.sh BINARY
 . "$(dirname "$0")/lib.sh"; world_enter "$@"
 
-L=$WORLD/lower U=$WORLD/upper W=$WORLD/work M=$WORLD/merged U2=$WORLD/upper2 W2=$WORLD/work2
+L=$WORLD/lower U=$WORLD/upper W=$WORLD/work M=$WORLD/merged U2=$WORLD/upper2 W2=$WORLD/work2 U3=$WORLD/upper3
 KINDS="file dir symlink fifo socket char block"
-mkdir "$L" "$U" "$W" "$M" "$U2" "$W2"
+mkdir "$L" "$U" "$W" "$M" "$U2" "$W2" "$U3"
 
 mount_it() { # LOWERS UPPER WORK
     timeout 20 "$BIN" -o "lowerdir=$1,upperdir=$2,workdir=$3" "$M"
@@ -158,6 +158,28 @@ reused_as_lower() {
         "$(readlink "$M/all/symlink") $(stat -c %t:%T "$M/all/char")"
 }
 
+# Directories that only a lower has, and that nobody changed before: removing in them, and all of them.
+only_in_lower() {
+    mkdir -p "$L/deep/one/two" "$L/gone" "$L/links"
+    echo x >"$L/deep/a"; echo x >"$L/deep/one/b"; echo x >"$L/deep/one/two/c"; echo x >"$L/gone/file"
+    echo x >"$L/links/a"; ln "$L/links/a" "$L/links/b"
+    chown -R 60000:60000 "$L/deep"
+    mount_it "$L" "$U3" "$W2"
+    rm "$M/deep/one/b"; check "a file removed from an untouched directory" two "$(ls "$M/deep/one")"
+    check_ok "rm -r of an untouched directory" rm -r "$M/gone"
+    check_fails "which is gone" 'No such file' ls "$M/gone"
+    rm "$M/links/b"; check_ok "a removed hard link can be made again" ln "$M/links/a" "$M/links/b"
+    check "and has the content" x "$(cat "$M/links/b" 2>&1)"
+    mkdir "$M/gone"; check "a new directory of that name is empty" "" "$(ls -A "$M/gone")"
+    mv "$M/deep/a" "$M/gone/a"; check "a file moved out of an untouched directory" "one" "$(ls "$M/deep")"
+    check "the directory copied up keeps its owner, on the layer as slot and record" "60000:60000 1633:1633 60000:60000" \
+        "$(owner "$M/deep") $(owner "$U3/deep") $(record "$U3/deep")"
+    unmount_it "the third mount"; mount_it "$L" "$U3" "$W2"
+    check "all of it after remount" "deep deep/one deep/one/two deep/one/two/c gone gone/a links links/a links/b" \
+        "$(cd "$M" && find deep gone links | sort | xargs)"
+    unmount_it "the third mount, again"
+}
+
 over_a_lower() { # rename, link, remove and make again what only the lower has
     local k
     for k in $KINDS; do mv "$M/plain/$k" "$M/plain/moved-$k" || fail "rename of a lower $k"; done
@@ -186,5 +208,6 @@ renames_and_links
 reused_names
 reused_as_lower
 over_a_lower
+only_in_lower
 check "no mount is left" "" "$(findmnt -n -o TARGET "$M")"
 world_leave
