@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <fuse_lowlevel.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -79,6 +80,9 @@ base::Checked<std::unique_ptr<Mount>> Mount::make(const config::MountOptions& op
   char resolved[PATH_MAX];
   if (!::realpath(options.mountpoint.c_str(), resolved))
     return base::refuse("mountpoint " + options.mountpoint + ": " + std::strerror(errno));
+  struct stat st;
+  if (::stat(resolved, &st) != 0 || !S_ISDIR(st.st_mode))
+    return base::refuse("mountpoint " + options.mountpoint + ": is not a directory");
   ::fuse_set_log_func(collect_message);
   std::string list = option_list(options, subtype);
   std::string program = subtype;

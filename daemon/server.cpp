@@ -62,6 +62,8 @@ base::Checked<fusefs::IdMapper> make_mapper(const identity::Pool& pool,
   if (!extents.empty()) {
     auto domain = identity::Pool::from_extents(std::move(extents));
     if (!domain) return base::refuse(std::string(kind) + "mapping: " + domain.error().message);
+    identity::Window window = config::window(config);
+    for (Id id = window.first; id <= window.last; ++id) setup.foreign_slots &= domain->contains(id);
     setup.slots = make_slots(*domain, kind, config);
   }
   return fusefs::IdMapper(std::move(setup));

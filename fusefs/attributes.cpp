@@ -3,6 +3,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <fstream>
+#include <sstream>
+
 #include "fusefs/overlay.hpp"
 
 namespace fusefs {
@@ -11,10 +14,10 @@ namespace at = ring::at;
 
 // As chown(2) does for everybody: set-id bits and file capabilities of a regular file do not
 // survive. They go first, so that no moment shows the new owner with the old bits.
-base::Result<> Overlay::set_owner(Node* node, Owner owner) {
+base::Result<> Overlay::set_owner(Node* node, Owner owner, const Caller& caller) {
   TRY(where, locate(node));
   TRY(st, stat(node));
-  if (S_ISREG(st.st_mode)) TRY_VOID(drop_privileges(node));
+  if (S_ISREG(st.st_mode)) TRY_VOID(drop_privileges(node, in_group(*node, caller)));
   bool special = OwnerStore::is_special(st.st_mode);
   // A record may be there although the present owner needs none: any change rewrites it.
   bool had_record = owner != Owner{node->uid, node->gid};
@@ -38,12 +41,26 @@ base::Result<> Overlay::set_times(Node* node, const timespec times[2]) {
   return at::set_times(where, times);
 }
 
-base::Result<> Overlay::drop_privileges(Node* node, bool always_setgid) {
+bool Overlay::in_group(const Node& node, const Caller& caller) const {
+  if (caller.privileged || caller.owner.gid == node.gid) return true;
+  if (caller.pid <= 0) return false;
+  // The request names no supplementary groups. Asked only for files with set-group-id.
+  std::ifstream status("/proc/" + std::to_string(caller.pid) + "/status");
+  for (std::string line; std::getline(status, line);) {
+    if (!line.starts_with("Groups:")) continue;
+    std::istringstream groups(line.substr(7));
+    for (Id group; groups >> group;)
+      if (gids_.truth(group) == node.gid) return true;
+  }
+  return false;
+}
+
+base::Result<> Overlay::drop_privileges(Node* node, bool keep_lock_bit) {
   TRY(where, locate(node));
   TRY(st, stat(node));
   if (!S_ISREG(st.st_mode)) return base::Unit{};
   mode_t mode = st.st_mode & 07777 & ~static_cast<mode_t>(S_ISUID);
-  if (always_setgid || mode & S_IXGRP) mode &= ~static_cast<mode_t>(S_ISGID);
+  if (!keep_lock_bit || mode & S_IXGRP) mode &= ~static_cast<mode_t>(S_ISGID);
   if (mode != (st.st_mode & 07777)) TRY_VOID(at::chmod(where, mode));
   if (node->no_xattrs) return base::Unit{};
   auto removed = at::remove_xattr(where, "security.capability");

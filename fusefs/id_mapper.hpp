@@ -27,6 +27,7 @@ class IdMapper {
     identity::HashRange range;
     identity::Rule rule = identity::Rule::wide;
     std::vector<IdRange> mapping;  // empty: slots are shown as they are
+    bool foreign_slots = true;  // false: the mapping is no pool, what it does not name is overflow
     std::optional<Id> squash;
     Id overflow = identity::kNobody;  // shown for what the mapping does not name
   };
@@ -34,8 +35,13 @@ class IdMapper {
 
   Id present(Id truth) const {
     if (setup_.squash) return *setup_.squash;
-    Id slot = setup_.slots->present(truth);
-    return setup_.mapping.empty() ? slot : map(slot, &IdRange::disk, &IdRange::shown);
+    if (setup_.mapping.empty()) return setup_.slots->present(truth);
+    if (setup_.foreign_slots) {
+      Id slot = setup_.slots->present(truth);
+      // The id of last resort of a mapping is somebody's own: a stranger is shown as overflow.
+      if (slot == truth || slot != setup_.slots->nobody_id()) truth = slot;
+    }
+    return map(truth, &IdRange::disk, &IdRange::shown);
   }
   Id truth(Id presented) const {
     if (!setup_.mapping.empty()) presented = map(presented, &IdRange::shown, &IdRange::disk);

@@ -11,6 +11,8 @@
 #include <climits>
 #include <cstdlib>
 #include <cstring>
+#include <map>
+#include <utility>
 
 #include "fusefs/work_dir.hpp"
 #include "identity/owner_record.hpp"
@@ -130,6 +132,21 @@ base::Checked<base::Unit> open_upper(const LayerPaths& paths, LayerStack& stack,
   return base::Unit{};
 }
 
+// One directory as two layers: whiteouts and copy-ups of the one would change the other.
+base::Checked<base::Unit> refuse_twins(const LayerStack& stack, const LayerPaths& paths) {
+  std::map<std::pair<dev_t, ino_t>, std::string> seen;
+  std::size_t lower = 0;
+  for (std::size_t i = 0; i < stack.layers.size(); ++i) {
+    struct stat st;
+    if (::fstat(stack.layers[i].root.get(), &st) != 0) continue;
+    bool upper = stack.writable && i == 0;
+    std::string name = upper ? "upperdir " + paths.upper : "lowerdir " + paths.lower[lower++];
+    auto [other, fresh] = seen.emplace(std::make_pair(st.st_dev, st.st_ino), name);
+    if (!fresh) return base::refuse(name + ": is the same directory as " + other->second);
+  }
+  return base::Unit{};
+}
+
 OpaqueForm choose_opaque(const LayerStack& stack, OpaqueForm wanted) {
   if (wanted != OpaqueForm::automatic) return wanted;
   // The initial namespace's root writes what a kernel mount without userxattr reads.
@@ -155,10 +172,7 @@ base::Checked<LayerStack> LayerStack::open(const LayerPaths& paths, const Overla
     TRY(layer, open_lower(path, devices));
     stack.layers.push_back(std::move(layer));
   }
-  for (std::size_t i = stack.writable ? 1 : 0; stack.writable && i < stack.layers.size(); ++i)
-    if (same_file(stack.layers[i].root, stack.layers[0].root))
-      return base::refuse("upperdir " + paths.upper + ": is given as lowerdir " +
-                          paths.lower[i - 1] + " as well");
+  TRY_VOID(refuse_twins(stack, paths));
   stack.acls = options.acl && std::all_of(stack.layers.begin(), stack.layers.end(), keeps_acls);
   if (stack.writable) {
     stack.opaque = choose_opaque(stack, options.opaque);

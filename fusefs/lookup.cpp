@@ -185,9 +185,9 @@ std::string Overlay::path_in_layer(Node* dir, LayerIndex layer) {
 }
 
 bool Overlay::lower_has(Node* parent, std::string_view name) {
-  if (!parent->dir || parent->dir->layers.size() < 2) return false;
+  if (!parent->dir) return false;
   for (LayerDir& version : parent->dir->layers) {
-    if (version.layer == 0) continue;
+    if (version.layer == 0 && stack_.writable) continue;
     auto dir = dir_fd(parent, version.layer);
     if (!dir) continue;
     if (auto st = at::stat({*dir, std::string(name)})) return !Merge::is_whiteout(*st);

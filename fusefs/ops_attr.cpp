@@ -32,8 +32,7 @@ timespec wanted_time(std::uint32_t valid, std::uint32_t set, std::uint32_t now,
   return time;
 }
 
-Done truncate(Overlay& fs, Node* node, OpenFile* file, std::uint64_t size, bool kill) {
-  if (kill) TRY_VOID(fs.drop_privileges(node));
+Done truncate(Overlay& fs, Node* node, OpenFile* file, std::uint64_t size) {
   if (file && file->fd && (file->flags & O_ACCMODE) != O_RDONLY)
     return base::check(::ftruncate(file->fd->get(), static_cast<off_t>(size)));
   TRY(where, fs.locate(node));
@@ -41,12 +40,12 @@ Done truncate(Overlay& fs, Node* node, OpenFile* file, std::uint64_t size, bool 
   return base::check(::ftruncate(fd.get(), static_cast<off_t>(size)));
 }
 
-Done change_owner(Overlay& fs, Node* node, const fuse_setattr_in& in) {
+Done change_owner(Overlay& fs, Node* node, const fuse_setattr_in& in, const Caller& caller) {
   Owner owner{node->uid, node->gid};
   if (in.valid & FATTR_UID) owner.uid = fs.uids().truth(in.uid);
   if (in.valid & FATTR_GID) owner.gid = fs.gids().truth(in.gid);
   if (owner.uid == identity::kNoId || owner.gid == identity::kNoId) return base::fail(EINVAL);
-  return fs.set_owner(node, owner);
+  return fs.set_owner(node, owner, caller);
 }
 
 constexpr std::uint32_t kKillSuidgid = 1u << 11;  // FATTR_KILL_SUIDGID, 5.11
@@ -72,9 +71,10 @@ ring::Task<Done> on_setattr(Overlay& fs, Request& request, Answer& answer) {
     CO_TRY_VOID(co_await fs.copy_up(node, keep));
   }
   auto file = handle_of(fs, node, in.valid & FATTR_FH, in.fh);
-  if (in.valid & FATTR_SIZE)
-    CO_TRY_VOID(truncate(fs, node, file.get(), in.size, in.valid & kKillSuidgid));
-  if (in.valid & (FATTR_UID | FATTR_GID)) CO_TRY_VOID(change_owner(fs, node, in));
+  if (in.valid & kKillSuidgid) CO_TRY_VOID(kill_privileges(fs, request, node));
+  if (in.valid & FATTR_SIZE) CO_TRY_VOID(truncate(fs, node, file.get(), in.size));
+  if (in.valid & (FATTR_UID | FATTR_GID))
+    CO_TRY_VOID(change_owner(fs, node, in, caller_of(fs, request)));
   if (in.valid & FATTR_MODE) CO_TRY_VOID(fs.set_mode(node, in.mode));
   if (in.valid & (FATTR_ATIME | FATTR_MTIME)) {
     timespec times[2] = {

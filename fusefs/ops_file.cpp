@@ -51,7 +51,7 @@ ring::Task<Done> on_open(Overlay& fs, Request& request, Answer& answer) {
   in.flags &= ~kFmodeExec;
   if (wants_write(in.flags) && !fs.in_upper(node))
     CO_TRY_VOID(co_await fs.copy_up(node, in.flags & O_TRUNC ? 0 : UINT64_MAX));
-  if (in.open_flags & FUSE_OPEN_KILL_SUIDGID) CO_TRY_VOID(fs.drop_privileges(node));
+  if (in.open_flags & FUSE_OPEN_KILL_SUIDGID) CO_TRY_VOID(kill_privileges(fs, request, node));
   CO_TRY(file, fs.open(node, static_cast<int>(in.flags & (O_ACCMODE | O_TRUNC))));
   answer.put(opened(fs, std::move(file)));
   co_return base::Unit{};
@@ -119,11 +119,16 @@ ring::Task<Done> on_write(Overlay& fs, Request& request, Answer& answer) {
   if (!data) co_return base::fail(EINVAL);
   CO_TRY(file, file_of(fs, request, in.fh));
   if (!may_write(*file)) co_return base::fail(EBADF);
-  if (in.write_flags & FUSE_WRITE_KILL_SUIDGID) CO_TRY_VOID(fs.drop_privileges(request.node));
+  if (in.write_flags & FUSE_WRITE_KILL_SUIDGID)
+    CO_TRY_VOID(kill_privileges(fs, request, request.node));
   SharedFd fd = file->fd;
   ssize_t put =
       co_await fs.io().write(fd->get(), data->data(), data->size(), static_cast<off_t>(in.offset));
   if (put < 0) co_return base::fail(static_cast<int>(-put));
+  if (keep_time) {
+    const timespec times[2] = {{0, UTIME_OMIT}, before.st_mtim};
+    ::futimens(fd->get(), times);
+  }
   fuse_write_out out{};
   out.size = static_cast<std::uint32_t>(put);
   answer.put(out);
@@ -153,7 +158,7 @@ ring::Task<Done> on_fallocate(Overlay& fs, Request& request, Answer&) {
   CO_TRY(file, file_of(fs, request, in.fh));
   if (!may_write(*file)) co_return base::fail(EBADF);
   // With HANDLE_KILLPRIV_V2 the kernel leaves this to us and does not say who may keep the bits.
-  if (!caller_of(fs, request).privileged) CO_TRY_VOID(fs.drop_privileges(request.node));
+  if (!caller_of(fs, request).privileged) CO_TRY_VOID(kill_privileges(fs, request, request.node));
   SharedFd fd = file->fd;
   int rc = co_await fs.io().allocate(fd->get(), static_cast<int>(in.mode),
                                      static_cast<off_t>(in.offset), static_cast<off_t>(in.length));
@@ -181,7 +186,7 @@ Done on_copy_file_range(Overlay& fs, Request& request, Answer& answer) {
   auto to = fs.handles().find(in->fh_out);
   Node* target = fs.nodes().find(in->nodeid_out);
   if (!to || !to->fd || to->node.get() != target || !may_write(*to)) return base::fail(EBADF);
-  if (!caller_of(fs, request).privileged) TRY_VOID(fs.drop_privileges(target));
+  if (!caller_of(fs, request).privileged) TRY_VOID(kill_privileges(fs, request, target));
   auto in_at = static_cast<off_t>(in->off_in), out_at = static_cast<off_t>(in->off_out);
   ssize_t n =
       ::copy_file_range(from->fd->get(), &in_at, to->fd->get(), &out_at,

@@ -38,6 +38,7 @@ struct Entry {
 struct Caller {
   Owner owner;
   bool privileged = false;  // root of the mount's namespace
+  pid_t pid = 0;            // as the mounter's pid namespace numbers it; 0: not in it
 };
 
 /// What a creating call asks for. mode with S_IFMT; umask not yet applied.
@@ -88,12 +89,14 @@ class Overlay {
   base::Result<std::shared_ptr<Listing>> list(Node* dir);
 
   // --- attributes (attributes.cpp) ---
-  base::Result<> set_owner(Node* node, Owner owner);
+  base::Result<> set_owner(Node* node, Owner owner, const Caller& caller);
   base::Result<> set_mode(Node* node, mode_t mode);
   base::Result<> set_times(Node* node, const timespec times[2]);
   /// What a write, truncate or chown by somebody without CAP_FSETID does to set-id bits and
-  /// capabilities.
-  base::Result<> drop_privileges(Node* node, bool always_setgid = false);
+  /// capabilities. `keep_lock_bit`: set-group-id without group execute stays.
+  base::Result<> drop_privileges(Node* node, bool keep_lock_bit);
+  /// Whether the caller is root, or its group or a supplementary group is the file's.
+  bool in_group(const Node& node, const Caller& caller) const;
   /// Descriptor-free reach of the node's top version, for xattr calls.
   base::Result<ring::at::Where> locate(Node* node);
 

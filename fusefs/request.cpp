@@ -33,7 +33,14 @@ Caller caller_of(const Overlay& fs, const Request& request) {
   Caller caller;
   caller.owner = {fs.uids().truth(request.header.uid), fs.gids().truth(request.header.gid)};
   caller.privileged = request.header.uid == 0;
+  caller.pid = static_cast<pid_t>(request.header.pid);
   return caller;
+}
+
+Done kill_privileges(Overlay& fs, const Request& request, Node* node) {
+  TRY(st, fs.stat(node));
+  bool lock_bit = (st.st_mode & (S_ISGID | S_IXGRP)) == S_ISGID;
+  return fs.drop_privileges(node, lock_bit && fs.in_group(*node, caller_of(fs, request)));
 }
 
 Validity validity(const Overlay& fs) {

@@ -82,6 +82,8 @@ using Done = base::Result<>;
 
 /// The truth behind the ids in a request's header.
 Caller caller_of(const Overlay& fs, const Request& request);
+/// Clears set-id bits and capabilities of `node` as far as this request's caller may not keep them.
+Done kill_privileges(Overlay& fs, const Request& request, Node* node);
 /// Seconds and nanoseconds for which the kernel may keep an answer.
 struct Validity {
   std::uint64_t seconds;

@@ -6,6 +6,8 @@
 
 #include <cerrno>
 
+#include "base/log.hpp"
+
 namespace fusefs {
 namespace {
 
@@ -19,6 +21,17 @@ std::uint64_t seconds_now() {
 }
 
 }  // namespace
+
+// The trace of `-d`: one line an answer.
+static void trace(const fuse_in_header& header, int error, std::size_t size) {
+  if (!base::log::enabled(base::log::Level::debug)) return;
+  std::string line = "unique=" + std::to_string(header.unique) + " op=";
+  line += header.opcode < kOps.size() ? kOps[header.opcode].name : "?";
+  line += " node=" + std::to_string(header.nodeid) + " uid=" + std::to_string(header.uid) +
+          " pid=" + std::to_string(header.pid) + " err=" + std::to_string(error) +
+          " bytes=" + std::to_string(size);
+  base::log::line(base::log::Level::debug, "fuse.reply", line);
+}
 
 struct Session::InFlight {
   Request request;
@@ -179,6 +192,7 @@ void Session::init(const Request& request) {
 }
 
 void Session::reply(const Request& request, Done result, const Answer& answer) {
+  trace(request.header, result ? 0 : result.error().value, answer.variable().size());
   if (!result) return reply_error(request.header.unique, result.error().value);
   send(request.header.unique, 0, answer.fixed(), answer.variable());
 }

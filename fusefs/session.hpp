@@ -22,7 +22,6 @@ class Session {
   struct Hooks {
     std::function<void()> on_ready;   // INIT is answered: the mount serves
     std::function<void(int)> on_end;  // the mount is gone (ENODEV) or broken; called once, deferred
-    std::function<void(const std::string& event, const std::string& details)> on_debug;
   };
   struct Stats {
     std::array<std::uint64_t, wire::kOpCount> requests{};
