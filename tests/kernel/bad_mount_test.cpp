@@ -140,8 +140,9 @@ TEST(BadMount, UnreadableLower) {
   own(m.root() + "/target", 1000, 1000);
   const std::string options = "lowerdir=" + m.root() + "/secret/layer";
   make_dir(m.root() + "/secret/layer");
-  const Ran ran = run({"setpriv", "--reuid=1000", "--regid=1000", "--clear-groups", "unshare",
-                       "-Ur", "-m", mount_program(), "-o", options, m.root() + "/target"});
+  const Ran ran = run({"setpriv", "--reuid=1000", "--regid=1000", "--clear-groups", "env",
+                       "HOME=" + m.root() + "/target", "unshare", "-Ur", "-m", mount_program(),
+                       "-o", options, m.root() + "/target"});
   EXPECT_EQ(ran.status, 1);
   EXPECT_NE(ran.err.find(m.root() + "/secret/layer"), std::string::npos) << ran.err;
 }
