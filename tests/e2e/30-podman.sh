@@ -36,6 +36,10 @@ expected_list() { # MODE_OF_SUID
         "u60000 1633:1633 640" "u1000000 1099:1099 640"
 }
 
+# Under force_mask=private podman 4.3.1 records mode 0700 for the root directory of every layer: nobody but root of
+# the container gets past "/". That is podman's, and is stated here; everything else of that setting works.
+only_root_runs() { [ "$1" = private ]; }
+
 seen() { # SETTING MODE_OF_SUID
     check "$1: owners in a container" "$(expected_list "$2")" "$(podman run --rm hi sh -c "$LIST" 2>&1)"
     # the hash slot of 1185200044 is 818, outside the window 1000..1998: any slot in there that is nobody's will do
@@ -44,9 +48,13 @@ seen() { # SETTING MODE_OF_SUID
             case \$s in 1633 | 1099 | 1500) echo shared \$s;; 1[0-9][0-9][0-9]) echo own;; *) echo \$s;; esac" 2>&1)"
     check "$1: container root reads, writes, renames and removes what is 60000's" "of 60000 more" \
         "$(podman run --rm hi sh -ec 'cd /data; echo more >>u60000; mv u60000 x; echo $(cat x); rm x; rm -r dir' 2>&1)"
-    check "$1: a process of the slot too" "of 60000 more" \
-        "$(podman run --rm --user 1633:1633 hi sh -ec 'cd /data; echo more >>u60000; echo $(cat u60000); rm -r dir/file' 2>&1)"
-    check_fails "$1: a process of another slot not" 'Permission denied' podman run --rm --user 1700:1700 hi cat /data/u60000
+    if only_root_runs "$1"; then
+        check_fails "$1: no process but root's runs at all" 'Permission denied' podman run --rm --user 1633:1633 hi true
+    else
+        check "$1: a process of the slot too" "of 60000 more" \
+            "$(podman run --rm --user 1633:1633 hi sh -ec 'cd /data; echo more >>u60000; echo $(cat u60000); rm -r dir/file' 2>&1)"
+        check_fails "$1: a process of another slot not" 'Permission denied' podman run --rm --user 1700:1700 hi cat /data/u60000
+    fi
     check_fails "$1: chown 60000 in the container is the kernel's to refuse" 'Invalid argument' \
         podman run --rm hi chown 60000 /data/u0
 }
@@ -64,8 +72,12 @@ life() { # SETTING
     until_true 10 podman exec c1 test -e /data/started
     check "$s: exec" "started" "$(podman exec c1 cat /data/started 2>&1)"
     check "$s: exec gives the exit code back" 7 "$(podman exec c1 sh -c 'exit 7' >/dev/null 2>&1; echo $?)"
-    check "$s: exec as 1500, which makes files of its own" "1500:1500" \
-        "$(podman exec --user 1500:1500 c1 sh -c 'echo mine >/tmp/mine; mkdir /tmp/dir; stat -c %u:%g /tmp/mine' 2>&1)"
+    if only_root_runs "$s"; then
+        podman exec c1 sh -c 'echo mine >/tmp/mine; mkdir /tmp/dir; chown 1500:1500 /tmp/mine /tmp/dir'
+    else
+        check "$s: exec as 1500, which makes files of its own" "1500:1500" \
+            "$(podman exec --user 1500:1500 c1 sh -c 'echo mine >/tmp/mine; mkdir /tmp/dir; stat -c %u:%g /tmp/mine' 2>&1)"
+    fi
     podman exec c1 sh -c 'echo more >>/data/u60000; rm /data/u1000000'
     check "$s: the daemon lets the caller's descriptors go" "" \
         "$(for p in $(daemons); do readlink /proc/"$p"/fd/{0,1,2}; done | grep -v '^/dev/null$')"
@@ -135,7 +147,8 @@ emptied() { # SETTING
 make_archives() {
     install -d -m 777 "$IMG"
     local a
-    for a in "plain:" "high:high" "symlink:high symlink" "fifo:high fifo" "records:high symlink fifo records"; do
+    for a in "plain:" "high:high" "symlink:high symlink" "fifo:high fifo" "records:high records" \
+        "links:symlink fifo records"; do
         python3 "$E2E_DIR/image.py" archive "$IMG/${a%%:*}.tar" ${a#*:}
     done
 }
@@ -146,9 +159,12 @@ setting_plain() {
     check_fails "plain: podman refuses an archive that names 60000" "$LACKS" podman import -q "$IMG/high.tar" hi
     check_ok "plain: an archive with records is imported" podman import -q "$IMG/records.tar" hi
     seen plain 4755
-    check "plain: the symbolic link and the fifo are the slot's" "1633:1633 u60000 1633:1633 fifo" \
-        "$(podman run --rm hi sh -c 'cd /data; echo $(stat -c %u:%g link) $(readlink link) $(stat -c "%u:%g %F" fifo)' 2>&1)"
     set_uid plain 1633
+    # no attribute can go with these two: they have the slot, and nothing says whose slot it is
+    check_ok "plain: a symbolic link and a fifo are imported" podman import -q "$IMG/links.tar" links
+    check "plain: they are the slot's" "1633:1633 u60000 1633:1633 fifo" \
+        "$(podman run --rm links sh -c 'cd /data; echo $(stat -c %u:%g link) $(readlink link) $(stat -c "%u:%g %F" fifo)' 2>&1)"
+    podman rmi -f links >/dev/null 2>&1
     life plain; built plain 4755; other_ways plain; killed plain; emptied plain
 }
 
@@ -158,7 +174,7 @@ setting_mask() { # MASK MODE_ON_DISK
     check_like "$1: on the disk it is the user's, mode $2" "^0:0 $2\$" \
         "$(podman unshare sh -c 'stat -c "%u:%g %a" ~/.local/share/containers/storage/overlay/*/diff/data/u60000')"
     seen "$1" 755                      # this podman does not write the set-uid bit into the attribute
-    set_uid "$1" 1500
+    only_root_runs "$1" || set_uid "$1" 1500
     life "$1"; built "$1" 755
     check_fails "$1: podman refuses a fifo" 'lsetxattr /data/fifo: operation not permitted' podman import -q "$IMG/fifo.tar" no
     check_ok "$1: a symbolic link is imported" podman import -q "$IMG/symlink.tar" linked
