@@ -35,7 +35,9 @@ base::Result<> Overlay::make_at(const at::Where& where, const NewFile& what, mod
       if (opened) *opened = std::move(fd);
       return base::Unit{};
     }
-    default: return base::check(::mknodat(where.dir, name, (mode & S_IFMT) | bits, what.rdev));
+    default:
+      return base::check(
+          ::mknodat(where.dir, name, (mode & S_IFMT) | bits | (mode & S_ISVTX), what.rdev));
   }
 }
 

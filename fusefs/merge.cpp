@@ -29,8 +29,10 @@ Merge::Step Merge::visit_dir(Walk& walk, const at::Where& where, LayerIndex laye
   if (walk.renamed)
     path = std::make_shared<std::string>(fs_.path_in_layer(walk.parent, layer) + walk.name);
   walk.found.versions.push_back(version_in(layer, std::move(path)));
-  if (last || facts.opaque || opaque_file(where)) return Step::stop;
-  if (facts.redirect.empty() || !fs_.options_.redirect_follow) return Step::next_layer;
+  bool redirected = !facts.redirect.empty() && fs_.options_.redirect_follow;
+  // `last`: the parent has no more versions. A redirect may still lead to some elsewhere.
+  if (facts.opaque || (last && !redirected) || opaque_file(where)) return Step::stop;
+  if (!redirected) return Step::next_layer;
   if (facts.redirect.front() == '/') {
     follow(static_cast<LayerIndex>(layer + 1), facts.redirect, 0, walk.found.versions);
     return Step::stop;
@@ -61,7 +63,8 @@ Merge::Step Merge::visit(Walk& walk, LayerDir& version, bool last) {
   bool directory = S_ISDIR(st->st_mode);
   if (walk.any && !directory) return Step::stop;  // hidden below a directory
   Facts facts;
-  if (!walk.any || !last) {
+  bool bottom = version.layer + 1u == fs_.stack_.layers.size();
+  if (!walk.any || !bottom) {
     bool sidecar =
         OwnerStore::is_special(st->st_mode) && fs_.may_have_sidecar(walk.parent, version);
     facts = fs_.owners_.read(where, *st, sidecar);

@@ -122,6 +122,10 @@ ring::Task<Done> on_write(Overlay& fs, Request& request, Answer& answer) {
   if (in.write_flags & FUSE_WRITE_KILL_SUIDGID)
     CO_TRY_VOID(kill_privileges(fs, request, request.node));
   SharedFd fd = file->fd;
+  // A write-back: the kernel keeps the file's times and tells us of each change by a setattr. Ours
+  // must not move them, or the file would show another time once the kernel has forgotten it.
+  struct stat before;
+  bool keep_time = in.write_flags & FUSE_WRITE_CACHE && ::fstat(fd->get(), &before) == 0;
   ssize_t put =
       co_await fs.io().write(fd->get(), data->data(), data->size(), static_cast<off_t>(in.offset));
   if (put < 0) co_return base::fail(static_cast<int>(-put));
