@@ -88,17 +88,20 @@ life() { # SETTING
     check "$s: a container of the committed image" "1500:1500 mine started $(printf 'of 60000\nmore') 1633:1633 gone" "$(podman run --rm two sh -c '
         echo $(stat -c %u:%g /tmp/mine) $(cat /tmp/mine) $(cat /data/started) "$(cat /data/u60000)" \
         $(stat -c %u:%g /data/u60000) $(test -e /data/u1000000 || echo gone)' 2>&1)"
-    check_ok "$s: save" podman save -q -o "$IMG/two-$s.tar" two
+    check_ok "$s: save" podman save -q -o "$IMG/two-${s// /-}.tar" two
     check "$s: what the committed layer says of owners" "/data/u60000 1633:1633 100640 /tmp/mine 1500:1500 100644" \
-        "$(python3 "$E2E_DIR/image.py" owners "$IMG/two-$s.tar" 2>&1 | awk '$1 && $2 ~ /u60000|mine/ {$1 = ""; print}' | xargs)"
+        "$(python3 "$E2E_DIR/image.py" owners "$IMG/two-${s// /-}.tar" 2>&1 | awk '$1 && $2 ~ /u60000|mine/ {$1 = ""; print}' | xargs)"
     check_ok "$s: stop and remove" podman rm -f -t 0 c1
     nothing_left "$s, container removed"
 }
 
-built() { # SETTING
+# Commit and build write what they see: the file of 60000 that was touched is 1633's in the new image. With separate
+# slots (the default) the program must then show the true 60000 of the layer below as another id; shared slots keep them
+# together.
+built() { # SETTING MODE_OF_SUID OWNER_OF_SUID
     printf 'FROM hi\nRUN touch /data/built && chown 1500:1500 /data/built\nRUN chmod 600 /data/u60000\n' >"$IMG/Containerfile"
     check_ok "$1: build" podman build -q -t made -f "$IMG/Containerfile" "$IMG"
-    check "$1: what was built" "built 1500:1500 644 u60000 1633:1633 600 suid 1633:1633 $2" \
+    check "$1: what was built" "built 1500:1500 644 u60000 1633:1633 600 suid $3:$3 $2" \
         "$(podman run --rm made sh -c 'cd /data; echo $(stat -c "%n %u:%g %a" built u60000 suid)' 2>&1)"
     check "$1: and its content" "of 60000" "$(podman run --rm made cat /data/u60000 2>&1)"
     nothing_left "$1, after the build"
@@ -165,7 +168,7 @@ setting_plain() {
     check "plain: they are the slot's" "1633:1633 u60000 1633:1633 fifo" \
         "$(podman run --rm links sh -c 'cd /data; echo $(stat -c %u:%g link) $(readlink link) $(stat -c "%u:%g %F" fifo)' 2>&1)"
     podman rmi -f links >/dev/null 2>&1
-    life plain; built plain 4755; other_ways plain; killed plain; emptied plain
+    life plain; built plain 4755 1634; other_ways plain; killed plain; emptied plain
 }
 
 setting_mask() { # MASK MODE_ON_DISK
@@ -175,13 +178,24 @@ setting_mask() { # MASK MODE_ON_DISK
         "$(podman unshare sh -c 'stat -c "%u:%g %a" ~/.local/share/containers/storage/overlay/*/diff/data/u60000')"
     seen "$1" 755                      # this podman does not write the set-uid bit into the attribute
     only_root_runs "$1" || set_uid "$1" 1500
-    life "$1"; built "$1" 755
+    life "$1"; built "$1" 755 1634
     check_fails "$1: podman refuses a fifo" 'lsetxattr /data/fifo: operation not permitted' podman import -q "$IMG/fifo.tar" no
     check_ok "$1: a symbolic link is imported" podman import -q "$IMG/symlink.tar" linked
     check "$1: but podman has dropped its owner" "0:0 u60000" \
         "$(podman run --rm linked sh -c 'cd /data; echo $(stat -c %u:%g link) $(readlink link)' 2>&1)"
     podman rmi -f linked >/dev/null 2>&1
     emptied "$1"
+}
+
+setting_shared_slots() {
+    storage "$BIN"
+    install -d -o $HPC_UID -g $HPC_UID "$WORLD/home/.config/usernetes-identity"
+    printf '[identity]\ncollisions = "share"\n' >"$WORLD/home/.config/usernetes-identity/config.toml"
+    podman import -q "$IMG/records.tar" hi >/dev/null 2>&1
+    check "shared slots: every id is its hash slot" "1633:1633 818:818" \
+        "$(podman run --rm hi sh -c 'cd /data; echo $(stat -c %u:%g u60000 u1185200044)' 2>&1)"
+    life "shared slots"; built "shared slots" 4755 1633; emptied "shared slots"
+    rm "$WORLD/home/.config/usernetes-identity/config.toml"
 }
 
 # podman gives no second chance to a program that writes to stderr: some callers take any text for failure
@@ -218,6 +232,7 @@ make_archives
 setting_plain
 setting_mask shared 755
 setting_mask private 700
+setting_shared_slots
 logged_calls
 hundred_layers
 podman system reset -f >/dev/null 2>&1
