@@ -12,6 +12,27 @@ namespace fusefs {
 
 namespace at = ring::at;
 
+namespace {
+
+/// Puts a directory's times back when it goes out of scope.
+class DirectoryTimes {
+ public:
+  explicit DirectoryTimes(int dir) : dir_(dir), before_(at::stat({dir, ""})) {}
+  DirectoryTimes(const DirectoryTimes&) = delete;
+  DirectoryTimes& operator=(const DirectoryTimes&) = delete;
+  ~DirectoryTimes() {
+    if (!before_) return;
+    const timespec times[2] = {before_->st_atim, before_->st_mtim};
+    (void)at::set_times({dir_, "."}, times);
+  }
+
+ private:
+  int dir_;
+  base::Result<struct stat> before_;
+};
+
+}  // namespace
+
 // As chown(2) does for everybody: set-id bits and file capabilities of a regular file do not
 // survive. They go first, so that no moment shows the new owner with the old bits.
 base::Result<> Overlay::set_owner(Node* node, Owner owner, const Caller& caller) {
@@ -21,6 +42,9 @@ base::Result<> Overlay::set_owner(Node* node, Owner owner, const Caller& caller)
   bool special = OwnerStore::is_special(st.st_mode);
   // A record may be there although the present owner needs none: any change rewrites it.
   bool had_record = owner != Owner{node->uid, node->gid};
+  // A sidecar that comes into being is no change of the directory that anybody else made.
+  std::optional<DirectoryTimes> times;
+  if (special && !node->gone) times.emplace(where.dir);
   auto done = owners_.write(where, st.st_mode, owner, had_record);
   if (!done && (uids_.squashed() || gids_.squashed())) done = base::Unit{};
   if (!done) return done;
@@ -33,6 +57,7 @@ base::Result<> Overlay::set_owner(Node* node, Owner owner, const Caller& caller)
 
 base::Result<> Overlay::set_mode(Node* node, mode_t mode) {
   TRY(where, locate(node));
+  if (node->is_dir()) node->setgid_dir = mode & S_ISGID;
   return at::chmod(where, mode & 07777);
 }
 

@@ -17,9 +17,8 @@ base::Result<> Overlay::ensure_upper(Node* dir) {
   return copy_up_dir(dir);
 }
 
-Owner Overlay::new_owner(Node* parent, const struct stat& parent_st, const Caller& caller) const {
-  mode_t mode = parent->has_override ? parent->override_mode : parent_st.st_mode;
-  return {caller.owner.uid, mode & S_ISGID ? parent->gid : caller.owner.gid};
+Owner Overlay::new_owner(const Node& parent, const Caller& caller) const {
+  return {caller.owner.uid, parent.setgid_dir ? parent.gid : caller.owner.gid};
 }
 
 // One object of any type at a free name. Set-id bits come last, in dress().
@@ -43,16 +42,17 @@ base::Result<> Overlay::make_at(const at::Where& where, const NewFile& what, mod
 
 // Record, owner and set-id bits of an object that was just made by us, in that order: chown drops
 // the bits.
-base::Result<> Overlay::dress(const at::Where& where, mode_t mode, Owner owner) {
+base::Result<struct stat> Overlay::dress(const at::Where& where, mode_t mode, Owner owner) {
   TRY(st, at::stat(where));
   Owner disk = owners_.on_disk(owner);
   bool chown = disk != Owner{st.st_uid, st.st_gid};
   if (chown || owners_.needs_record(owner))
     TRY_VOID(owners_.write(where, st.st_mode, owner, false));
   bool set_ids = (mode & (S_ISUID | S_ISGID)) != (st.st_mode & (S_ISUID | S_ISGID));
-  if (!S_ISLNK(mode) && (set_ids || (chown && (mode & (S_ISUID | S_ISGID)))))
-    TRY_VOID(at::chmod(where, (st.st_mode & 01777) | (mode & (S_ISUID | S_ISGID))));
-  return base::Unit{};
+  bool chmod = !S_ISLNK(mode) && (set_ids || (chown && (mode & (S_ISUID | S_ISGID))));
+  if (chmod) TRY_VOID(at::chmod(where, (st.st_mode & 01777) | (mode & (S_ISUID | S_ISGID))));
+  if (!chown && !chmod) return st;
+  return at::stat(where);
 }
 
 // A whiteout stands at the name: the object is made in work and renamed over it, so that no lower
@@ -76,7 +76,8 @@ base::Result<> Overlay::make_over_whiteout(Node* parent, int dir, const std::str
   at::Where where{base, temporary};
   auto finish = [&]() -> base::Result<> {
     TRY_VOID(make_at(where, what, mode, opened));
-    TRY_VOID(dress(where, mode, owner));
+    TRY(st, dress(where, mode, owner));
+    (void)st;
     if (!S_ISDIR(mode)) {
       if (OwnerStore::is_special(mode)) {
         // The sidecar goes first; without its entry it is not believed.
@@ -96,9 +97,8 @@ base::Result<> Overlay::make_over_whiteout(Node* parent, int dir, const std::str
   return result;
 }
 
-base::Result<Entry> Overlay::register_new(Node* parent, std::string_view name, int dir,
-                                          Owner owner) {
-  TRY(st, at::stat({dir, std::string(name)}));
+Entry Overlay::register_new(Node* parent, std::string_view name, const struct stat& st,
+                            Owner owner) {
   Node* node = nodes_.create(parent, name);
   node->layer = 0;
   node->ino = present_ino(0, st.st_ino);
@@ -126,41 +126,43 @@ base::Result<Entry> Overlay::create(Node* parent, std::string_view name_view, co
   if (nodes_.find(parent, name_view)) return base::fail(EEXIST);
   TRY_VOID(ensure_upper(parent));
   TRY(dir, dir_fd(parent, 0));
-  TRY(parent_st, stat(parent));
   std::string name(name_view);
-  Owner owner = new_owner(parent, parent_st, caller);
+  Owner owner = new_owner(*parent, caller);
   mode_t mode = parent->default_acl ? what.mode : what.mode & ~what.umask;
-  if (S_ISDIR(mode) && parent_st.st_mode & S_ISGID) mode |= S_ISGID;
+  if (S_ISDIR(mode) && parent->setgid_dir) mode |= S_ISGID;
   bool hidden = hides(parent, *parent->in_layer(0), name);
-  auto made = make_at({dir, name}, what, mode, opened);
-  if (made) {
+  if (auto made = make_at({dir, name}, what, mode, opened); made) {
     auto dressed = dress({dir, name}, mode, owner);
-    if (dressed && hidden && S_ISDIR(mode)) dressed = mark_opaque({dir, name});
+    if (dressed && hidden && S_ISDIR(mode)) {
+      if (auto marked = mark_opaque({dir, name}); !marked)
+        dressed = tl::make_unexpected(marked.error());
+    }
     if (!dressed) {
       (void)WorkDir::remove_tree(dir, name);
       return tl::make_unexpected(dressed.error());
     }
-  } else {
-    if (made.error().value != EEXIST) return tl::make_unexpected(made.error());
-    TRY(there, at::stat({dir, name}));
-    if (!Merge::is_whiteout(there)) return base::fail(EEXIST);
-    TRY_VOID(make_over_whiteout(parent, dir, name, what, mode, owner, opened));
+    if (hidden) drop_whiteout_file(parent, name);
+    return register_new(parent, name, *dressed, owner);
+  } else if (made.error().value != EEXIST) {
+    return tl::make_unexpected(made.error());
   }
+  TRY(there, at::stat({dir, name}));
+  if (!Merge::is_whiteout(there)) return base::fail(EEXIST);
+  TRY_VOID(make_over_whiteout(parent, dir, name, what, mode, owner, opened));
   if (hidden) drop_whiteout_file(parent, name);
-  return register_new(parent, name, dir, owner);
+  TRY(st, at::stat({dir, name}));
+  return register_new(parent, name, st, owner);
 }
 
 base::Result<Entry> Overlay::create_unnamed(Node* parent, const NewFile& what, const Caller& caller,
                                             base::Fd* opened) {
   TRY_VOID(ensure_upper(parent));
   TRY(dir, dir_fd(parent, 0));
-  TRY(parent_st, stat(parent));
-  Owner owner = new_owner(parent, parent_st, caller);
+  Owner owner = new_owner(*parent, caller);
   mode_t mode = parent->default_acl ? what.mode : what.mode & ~what.umask;
   TRY(fd, at::open({dir, "."}, O_TMPFILE | O_RDWR, mode & 01777));
   at::Where where = at::by_fd(fd.get());
-  TRY_VOID(dress(where, mode, owner));
-  TRY(st, at::stat(where));
+  TRY(st, dress(where, mode, owner));
   int again = ::fcntl(fd.get(), F_DUPFD_CLOEXEC, 3);
   if (again < 0) return base::fail_errno();
   Node* node = nodes_.create(nullptr, {});
@@ -205,9 +207,12 @@ ring::Task<base::Result<Entry>> Overlay::link(Node* node, Node* parent, std::str
   if (!linked) co_return tl::make_unexpected(linked.error());
   CO_TRY(st, at::stat({dir, name}));
   if (OwnerStore::is_special(st.st_mode) && !from.magic &&
+      owners_.ensure_sidecar(from, {node->uid, node->gid}) &&
       ::linkat(from.dir, OwnerStore::sidecar_name(from.name).c_str(), dir,
-               OwnerStore::sidecar_name(name).c_str(), 0) == 0)
+               OwnerStore::sidecar_name(name).c_str(), 0) == 0) {
     note_sidecar(parent);
+    note_sidecar(node->name.parent);
+  }
   drop_whiteout_file(parent, name);
   nodes_.add_name(node, parent, name);
   node->orphan.reset();

@@ -93,6 +93,8 @@ void Overlay::take_facts(Node* node, const struct stat& st, const Facts& facts) 
       node->rdev = static_cast<std::uint32_t>(makedev(over.major, over.minor));
     }
   }
+  mode_t mode = node->has_override ? node->override_mode : st.st_mode;
+  node->setgid_dir = S_ISDIR(st.st_mode) && mode & S_ISGID;
   if (facts.corrupt) {
     ++counters_.corrupt_records;
     if (on_corrupt) on_corrupt(node->name.text);
@@ -115,6 +117,10 @@ base::Result<Node*> Overlay::adopt(Node* parent, std::string_view name, Found& f
   if (S_ISDIR(found.st.st_mode)) {
     node->dir = std::make_unique<DirPart>();
     node->dir->layers = std::move(found.versions);
+    const std::string& redirect = found.facts.redirect;
+    if (found.layer == 0 && stack_.writable && !redirect.empty())
+      node->dir->redirect =
+          redirect.front() == '/' ? redirect : path_in_lowers(parent) + "/" + redirect;
   }
   take_facts(node, found.st, found.facts);
   if (upper_link) nodes_.index_inode(node, found.st.st_dev, found.st.st_ino);
@@ -180,6 +186,15 @@ std::string Overlay::path_in_layer(Node* dir, LayerIndex layer) {
     LayerDir* version = at->in_layer(layer);
     if (version && version->path) return *version->path + "/" + path;
     path = at->name.text + "/" + path;
+  }
+  return path;
+}
+
+std::string Overlay::path_in_lowers(Node* dir) {
+  std::string path;
+  for (Node* at = dir; at != nodes_.root() && at->name.parent; at = at->name.parent) {
+    if (at->dir && !at->dir->redirect.empty()) return at->dir->redirect + path;
+    path = "/" + at->name.text + path;
   }
   return path;
 }

@@ -52,6 +52,9 @@ struct LayerDir {
 /// Beyond the common part, for directories.
 struct DirPart {
   std::vector<LayerDir> layers;  // top first; empty once the directory is removed
+  /// Of the upper version: where the lower ones are, from the root of the tree that the lower
+  /// layers make together ("/a/b"). Empty: at this directory's own name.
+  std::string redirect;
 };
 
 /// Beyond the common part, for files that are open, hard linked or unlinked.
@@ -75,8 +78,8 @@ struct Node {
   bool multi : 1 = false;         // more than one hard link in the upper layer: in the inode index
   bool no_xattrs : 1 = false;     // known to have none that a container may see
   bool default_acl : 1 = false;   // a directory whose new entries inherit an ACL
-  bool set_id_cleared : 1 = false;
-  std::uint32_t rdev = 0;  // of an overriding device, makedev(2)
+  bool setgid_dir : 1 = false;    // a directory whose new entries inherit its group
+  std::uint32_t rdev = 0;         // of an overriding device, makedev(2)
   Name name;
   std::unique_ptr<DirPart> dir;
   std::unique_ptr<FilePart> file;

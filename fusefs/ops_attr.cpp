@@ -64,6 +64,11 @@ ring::Task<Done> on_setattr(Overlay& fs, Request& request, Answer& answer) {
   fuse_setattr_in in = *request.reader().take<fuse_setattr_in>();
   Node* node = request.node;
   Pin pin(fs.nodes(), node);
+  // An unlinked lower file that nobody has open: the kernel writes back the time of the unlink
+  // itself. Nobody can see it any more, and it is no reason to copy the file up.
+  constexpr std::uint32_t kTimes = FATTR_ATIME | FATTR_MTIME | FATTR_CTIME;
+  bool unseen = node->gone && !fs.in_upper(node) && (!node->file || node->file->open.empty());
+  if (unseen && !(in.valid & ~kTimes)) in.valid = 0;
   constexpr std::uint32_t kChanges = FATTR_MODE | FATTR_UID | FATTR_GID | FATTR_SIZE | FATTR_ATIME |
                                      FATTR_MTIME | FATTR_ATIME_NOW | FATTR_MTIME_NOW;
   if (in.valid & kChanges && !fs.in_upper(node)) {

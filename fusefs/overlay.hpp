@@ -127,6 +127,8 @@ class Overlay {
   /// Path of a directory's version from its layer's root, with a slash at its end ("" for the
   /// root).
   std::string path_in_layer(Node* dir, LayerIndex layer);
+  /// Where this directory's lower versions are in the tree that the lower layers make together.
+  std::string path_in_lowers(Node* dir);
 
   // whiteouts.cpp
   void scan_hidden(Node* dir, LayerDir& version);
@@ -146,10 +148,10 @@ class Overlay {
   base::Result<> make_over_whiteout(Node* parent, int dir, const std::string& name,
                                     const NewFile& what, mode_t mode, Owner owner,
                                     base::Fd* opened);
-  base::Result<> dress(const ring::at::Where& where, mode_t mode, Owner owner);
-  base::Result<Entry> register_new(Node* parent, std::string_view name, int dir, Owner owner);
+  base::Result<struct stat> dress(const ring::at::Where& where, mode_t mode, Owner owner);
+  Entry register_new(Node* parent, std::string_view name, const struct stat& st, Owner owner);
   base::Result<> link_over_whiteout(const ring::at::Where& from, int dir, const std::string& name);
-  Owner new_owner(Node* parent, const struct stat& parent_st, const Caller& caller) const;
+  Owner new_owner(const Node& parent, const Caller& caller) const;
 
   // remove.cpp
   base::Result<> keep_orphan(Node* node);

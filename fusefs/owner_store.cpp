@@ -151,6 +151,11 @@ base::Result<> OwnerStore::write_sidecar(const at::Where& where, Owner owner) co
   return base::Unit{};
 }
 
+base::Result<> OwnerStore::ensure_sidecar(const at::Where& where, Owner owner) const {
+  if (at::stat({where.dir, sidecar_name(where.name)})) return base::Unit{};
+  return write_sidecar(where, owner);
+}
+
 base::Result<> OwnerStore::write(const at::Where& where, mode_t st_mode, Owner owner,
                                  bool had_record) const {
   bool record = needs_record(owner) || had_record;

@@ -58,6 +58,9 @@ class OwnerStore {
   /// must be replaced.
   base::Result<> write(const ring::at::Where& where, mode_t st_mode, Owner owner,
                        bool had_record) const;
+  /// Makes sure that a special file has a sidecar, needed or not: names that share an inode share
+  /// it, so that a later chown by one name is seen by all.
+  base::Result<> ensure_sidecar(const ring::at::Where& where, Owner owner) const;
   /// The owner fields that the file of `owner` has on disk.
   Owner on_disk(Owner owner) const { return {uids_.disk(owner.uid), gids_.disk(owner.gid)}; }
 

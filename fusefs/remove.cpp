@@ -54,23 +54,27 @@ base::Result<> Overlay::whiteout_over(Node* parent, int dir, const std::string& 
 
 base::Result<> Overlay::unlink(Node* parent, std::string_view name_view) {
   TRY_VOID(check_name(name_view));
-  TRY(entry, lookup(parent, name_view));
-  Pin node(nodes_, entry.node);
+  Node* known = nodes_.find(parent, name_view);
+  if (!known) {
+    TRY(entry, lookup(parent, name_view));
+    known = entry.node;
+  }
+  Pin node(nodes_, known);
   if (node->is_dir()) return base::fail(EISDIR);
-  bool covered = lower_has(parent, name_view);
+  bool upper = in_upper(known);
+  bool covered = !upper || lower_has(parent, name_view);
   TRY_VOID(ensure_upper(parent));
-  if (node->lookups > 0) TRY_VOID(keep_orphan(node.get()));
+  if (node->lookups > 0) TRY_VOID(keep_orphan(known));
   TRY(dir, dir_fd(parent, 0));
   std::string name(name_view);
-  bool upper = node->layer == 0;
   if (covered) {
     TRY_VOID(whiteout_over(parent, dir, name, upper));
-  } else if (upper) {
+  } else {
     TRY_VOID(base::check(::unlinkat(dir, name.c_str(), 0)));
   }
-  if (upper && OwnerStore::is_special(entry.st.st_mode) && parent->in_layer(0)->hidden.sidecars)
+  if (upper && node->type != identity::NodeType::file && parent->in_layer(0)->hidden.sidecars)
     ::unlinkat(dir, OwnerStore::sidecar_name(name).c_str(), 0);
-  lose_name(node.get(), parent, name);
+  lose_name(known, parent, name);
   return base::Unit{};
 }
 

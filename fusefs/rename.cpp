@@ -43,21 +43,17 @@ base::Result<> Overlay::check_move(Move& move) {
 // The lower versions stay where they are; from now on they are found by path, here and after a
 // remount.
 base::Result<> Overlay::set_redirect(Node* node) {
-  std::shared_ptr<const std::string> first;
-  std::vector<std::shared_ptr<const std::string>> paths;
-  for (LayerDir& version : node->dir->layers) {
-    std::shared_ptr<const std::string> path = version.path;
-    if (version.layer != 0 && !path)
-      path = std::make_shared<std::string>(path_in_layer(node->name.parent, version.layer) +
-                                           node->name.text);
-    if (!first) first = path;
-    paths.push_back(path);
-  }
+  // Said in the terms of all lower layers together: a layer in between may itself redirect.
+  std::string redirect = path_in_lowers(node);
   TRY(where, locate(node));
   const char* key =
       stack_.opaque == OpaqueForm::trusted ? "trusted.overlay.redirect" : "user.overlay.redirect";
-  TRY_VOID(at::set_xattr(where, key, "/" + *first));
-  for (std::size_t i = 0; i < paths.size(); ++i) node->dir->layers[i].path = paths[i];
+  TRY_VOID(at::set_xattr(where, key, redirect));
+  node->dir->redirect = redirect;
+  for (LayerDir& version : node->dir->layers)
+    if (version.layer != 0 && !version.path)
+      version.path = std::make_shared<std::string>(path_in_layer(node->name.parent, version.layer) +
+                                                   node->name.text);
   return base::Unit{};
 }
 
@@ -81,6 +77,7 @@ ring::Task<base::Result<>> Overlay::copy_up_tree(Node* dir) {
     CO_TRY_VOID(mark_opaque(where));
     dirfds_.drop(*dir);
     dir->dir->layers.resize(1);
+    dir->dir->redirect.clear();
   }
   co_return base::Unit{};
 }

@@ -1,11 +1,21 @@
 #include "ring/fs_ops.hpp"
 
+#include <time.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdint>
 
 namespace ring {
+namespace {
+
+std::int64_t monotonic_ns() {
+  timespec now;
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * 1'000'000'000ll + now.tv_nsec;
+}
+
+}  // namespace
 
 bool Transfer::try_inline() {
   while (done_ < length_) {
@@ -22,14 +32,25 @@ bool Transfer::try_inline() {
     }
     if (n == 0) return true;
     done_ += static_cast<std::size_t>(n);
+    // A read that stops inside a page has met the end of the file, not a page that is not there.
+    constexpr std::size_t kPage = 4096;
+    if (!writing_ && (static_cast<std::size_t>(at) + static_cast<std::size_t>(n)) % kPage)
+      return true;
   }
   return true;
 }
 
 bool Transfer::await_ready() {
   if (io_ == Io::ring_only) return false;
-  if (io_ == Io::automatic && writing_ && length_ > kInlineWriteMax) return false;
-  return try_inline();
+  if (io_ == Io::inline_only || !writing_) return try_inline();
+  if (pace_.deferred_left > 0) {
+    --pace_.deferred_left;
+    return false;
+  }
+  std::int64_t before = monotonic_ns();
+  bool done = try_inline();
+  if (monotonic_ns() - before > kSlowWriteNs) pace_.deferred_left = kWritesAfterSlow;
+  return done;
 }
 
 void Transfer::await_suspend(std::coroutine_handle<> waiter) {
