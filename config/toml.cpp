@@ -87,7 +87,8 @@ base::Checked<Config> load_file(std::string const& path, Config start) {
   std::error_code missing;
   auto const kind = std::filesystem::status(path, missing).type();
   if (kind == std::filesystem::file_type::not_found) return start;
-  // A directory on the way is not ours to search: HOME is another user's, as under sudo -E or setpriv.
+  // A directory on the way is not ours to search: HOME is another user's, as under sudo -E or
+  // setpriv.
   if (missing == std::errc::permission_denied) return start;
   // Asked first because opening a FIFO would wait for ever, and a directory opens like a file.
   if (!missing && kind != std::filesystem::file_type::regular) {

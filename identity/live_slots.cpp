@@ -114,7 +114,8 @@ Id LiveSlots::choose(Id true_id) {
   if (free_.empty()) return stranger(true_id);
   Id const hash = hash_slot(true_id, range_, rule_);
   if (is_free(hash)) return assign(true_id, hash, !pool_.contains(true_id));
-  // A hash outside the window is folded into it: the window's first ids are too often somebody's own.
+  // A hash outside the window is folded into it: the window's first ids are too often somebody's
+  // own.
   Id const start = claimable(hash) ? hash : claim_first_ + hash % static_cast<Id>(owner_.size());
   auto next = free_.lower_bound(start);
   if (next == free_.end()) next = free_.begin();
