@@ -171,6 +171,22 @@ INSTANTIATE_TEST_SUITE_P(Values, CorruptRecord,
                                          std::string("5\0", 2), std::string(3000, '9')),
                          [](const auto& value) { return "Value" + std::to_string(value.index); });
 
+/// ext4 keeps xattrs within a block; other file systems hold much longer ones.
+TEST(CorruptRecordSize, SixtyKilobytesFallBackToo) {
+  OverlayMount m;
+  ASSERT_EQ(m.add_tmpfs(m.lower(), 4096), "ok");
+  write_file(m.lower() + "/f", "text");
+  own(m.lower() + "/f", 7, 8);
+  ASSERT_EQ(set_xattr(m.lower() + "/f", "user.usernetes.uid", std::string(60000, '5')), "ok");
+  write_file(m.lower() + "/g", "text");
+  own(m.lower() + "/g", 7, 8);
+  ASSERT_EQ(set_xattr(m.lower() + "/g", override_name, std::string(60000, ':')), "ok");
+  m.mount();
+  EXPECT_EQ(owner_of(m.at("f")) + " " + owner_of(m.at("g")), "7:8 7:8");
+  EXPECT_EQ(append_file(m.at("f"), "!"), "ok");
+  EXPECT_EQ(owner_of(m.at("f")), "7:8");
+}
+
 class CorruptOverride : public testing::TestWithParam<std::string> {};
 
 TEST_P(CorruptOverride, FallsBackToThePlainOwner) {
