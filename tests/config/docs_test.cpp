@@ -1,0 +1,109 @@
+// The tables of README.md and of the manual page are those of the code. After a change of a setting
+// or an option: UPDATE_DOCS=1 test_config --gtest_filter='*Documentation*' writes them anew.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "config/mount_options.hpp"
+#include "config/setting.hpp"
+
+namespace {
+
+std::string read(const std::string& path) {
+  std::ifstream file(path);
+  std::stringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+std::vector<std::string> split(const std::string& text, const std::string& separator) {
+  std::vector<std::string> parts;
+  std::size_t begin = 0;
+  for (std::size_t end; (end = text.find(separator, begin)) != text.npos;
+       begin = end + separator.size())
+    parts.push_back(text.substr(begin, end - begin));
+  parts.push_back(text.substr(begin));
+  return parts;
+}
+
+// Text as troff(1) prints it unchanged.
+std::string roff(const std::string& text) {
+  std::string out;
+  for (char c : text)
+    out += c == '\\' ? "\\e" : c == '-' ? "\\-" : c == '"' ? "\\(dq" : std::string(1, c);
+  return out;
+}
+
+// `    -o LEFT  RIGHT` lines of the help.
+std::string options_as_roff() {
+  std::string out;
+  for (const std::string& line : split(config::mount_help(), "\n")) {
+    if (!line.starts_with("    -o ")) continue;
+    std::size_t gap = line.find("  ", 4);
+    std::string right = line.substr(line.find_first_not_of(' ', gap));
+    out += ".TP\n.B " + roff(line.substr(4, gap - 4)) + "\n" + roff(right) + "\n";
+  }
+  return out;
+}
+
+// `| key | default | allowed | meaning |` rows of the table.
+std::string settings_as_roff() {
+  std::string out;
+  auto rows = split(config::fields_markdown(), "\n");
+  for (std::size_t i = 2; i + 1 < rows.size(); ++i) {
+    std::vector<std::string> cells = split(rows[i].substr(2, rows[i].size() - 4), " | ");
+    auto bare = [](const std::string& quoted) { return quoted.substr(1, quoted.size() - 2); };
+    out += ".TP\n.BR " + roff(bare(cells[0])) + " \" (default " + roff(bare(cells[1])) + ")\"\n" +
+           roff(cells[3]) + "; allowed: " + roff(cells[2]) + "\n";
+  }
+  return out;
+}
+
+struct Section {
+  const char* name;
+  const char* file;
+  const char* begin;
+  const char* end;
+  std::string (*text)();
+};
+std::ostream& operator<<(std::ostream& out, const Section& section) {
+  return out << section.name;
+}
+const Section sections[] = {
+    {"readme_settings", "README.md", "<!-- settings -->\n", "<!-- /settings -->",
+     config::fields_markdown},
+    {"readme_options", "README.md", "<!-- options -->\n```text\n", "```\n<!-- /options -->",
+     config::mount_help},
+    {"manual_settings", "docs/man/usernetes-identity.1", ".\\\" settings\n", ".\\\" /settings",
+     settings_as_roff},
+    {"manual_options", "docs/man/usernetes-identity.1", ".\\\" options\n", ".\\\" /options",
+     options_as_roff},
+};
+
+class Documentation : public testing::TestWithParam<Section> {};
+
+TEST_P(Documentation, IsThatOfTheCode) {
+  const Section& section = GetParam();
+  std::string path = std::string(UNI_SOURCE_DIR "/") + section.file;
+  std::string page = read(path);
+  std::size_t begin = page.find(section.begin);
+  ASSERT_NE(begin, page.npos) << path << " lacks the line " << section.begin;
+  begin += std::string(section.begin).size();
+  std::size_t end = page.find(section.end, begin);
+  ASSERT_NE(end, page.npos) << path << " lacks the line " << section.end;
+  if (std::getenv("UPDATE_DOCS")) {
+    std::ofstream(path) << page.substr(0, begin) << section.text() << page.substr(end);
+    return;
+  }
+  EXPECT_EQ(page.substr(begin, end - begin), section.text())
+      << path << ": write it anew with UPDATE_DOCS=1";
+}
+
+INSTANTIATE_TEST_SUITE_P(Pages, Documentation, testing::ValuesIn(sections),
+                         [](const auto& section) { return std::string(section.param.name); });
+
+}  // namespace
