@@ -39,9 +39,12 @@ struct Config {
   struct Fuse {
     double timeout = 1e9;
     bool writeback = true;
-    std::uint32_t max_write = 1048576;
+    std::uint32_t max_write = 262144;
     std::uint32_t max_background = 64;
   } fuse;
+  struct Reactor {
+    std::uint32_t spin_us = 20;
+  } reactor;
 
   /// Calls f("section.key", member, "help", Allowed{...}) for each setting. TOML, environment,
   /// mount options, unknown-key errors and the docs table have no other list.
@@ -77,6 +80,9 @@ struct Config {
       Allowed{.min = 4096, .max = 1048576});
     f("fuse.max_background", c.fuse.max_background, "read-ahead and write-back requests in flight",
       Allowed{.min = 1, .max = 65535});
+    f("reactor.spin_us", c.reactor.spin_us,
+      "microseconds to watch for the next request before sleeping, as long as that pays; 0: never",
+      Allowed{.min = 0, .max = 1000});
   }
 };
 

@@ -5,7 +5,6 @@
 #include <fuse_lowlevel.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <climits>
@@ -69,11 +68,11 @@ std::string option_list(const config::MountOptions& options, const std::string& 
   return list;
 }
 
-struct SessionFree {
-  void operator()(fuse_session* session) const { ::fuse_session_destroy(session); }
-};
-
 }  // namespace
+
+void Mount::SessionFree::operator()(fuse_session* session) const {
+  ::fuse_session_destroy(session);
+}
 
 base::Checked<std::unique_ptr<Mount>> Mount::make(const config::MountOptions& options,
                                                   const std::string& subtype) {
@@ -99,9 +98,9 @@ base::Checked<std::unique_ptr<Mount>> Mount::make(const config::MountOptions& op
                         take_messages(std::strerror(errno)));
   std::unique_ptr<Mount> mount(new Mount);
   mount->path_ = resolved;
-  mount->mounted_ = true;
-  // The session is only needed to mount; the connection is ours from here on.
+  // A descriptor of our own for the same connection: libfuse closes its one to unmount.
   mount->device_ = base::Fd(::fcntl(::fuse_session_fd(session.get()), F_DUPFD_CLOEXEC, 3));
+  mount->session_ = std::move(session);
   if (!mount->device_.valid() || ::fcntl(mount->device_.get(), F_SETFL, O_NONBLOCK) != 0)
     return base::refuse("mount on " + mount->path_ + ": " + std::strerror(errno));
   return mount;
@@ -111,16 +110,11 @@ Mount::~Mount() {
   unmount();
 }
 
+// libfuse sees by itself when the kernel has ended the connection already.
 void Mount::unmount() {
-  if (!std::exchange(mounted_, false)) return;
-  if (::umount2(path_.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) == 0) return;
-  pid_t child = ::fork();
-  if (child == 0) {
-    ::execlp("fusermount3", "fusermount3", "-u", "-q", "-z", "--", path_.c_str(), nullptr);
-    ::_exit(127);
-  }
-  int status = 0;
-  if (child > 0) ::waitpid(child, &status, 0);
+  if (!session_) return;
+  ::fuse_session_unmount(session_.get());
+  session_.reset();
 }
 
 }  // namespace serving

@@ -9,6 +9,8 @@
 #include "base/result.hpp"
 #include "config/mount_options.hpp"
 
+struct fuse_session;
+
 namespace serving {
 
 class Mount {
@@ -26,14 +28,15 @@ class Mount {
   const std::string& path() const { return path_; }
   /// Takes the mount out of the tree; it lives on until its last user is gone.
   void unmount();
-  /// The kernel has ended the connection: there is nothing left to unmount.
-  void forget() { mounted_ = false; }
 
  private:
+  struct SessionFree {
+    void operator()(fuse_session* session) const;
+  };
   Mount() = default;
   std::string path_;
   base::Fd device_;
-  bool mounted_ = false;
+  std::unique_ptr<fuse_session, SessionFree> session_;  // libfuse's own, to unmount with
 };
 
 }  // namespace serving

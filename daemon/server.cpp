@@ -137,6 +137,7 @@ base::Checked<Identities> Identities::of_this_process(const config::Config& conf
 base::Checked<std::unique_ptr<Server>> Server::make(const config::Config& config) {
   TRY(ids, Identities::of_this_process(config));
   TRY(reactor, ring::Reactor::make());
+  reactor->set_spin(config.reactor.spin_us);
   std::unique_ptr<Server> server(new Server(std::move(reactor), std::move(ids)));
   TRY_VOID(server->catch_signals());
   return server;
@@ -188,7 +189,6 @@ base::Checked<base::Unit> Server::add(const config::MountOptions& options,
 void Server::gone(Served* served, int error) {
   log::line(log::Level::info, "mount.gone",
             "path=" + log::quoted(served->mount->path()) + " errno=" + std::to_string(error));
-  if (error == ENODEV || error == ECONNABORTED) served->mount->forget();
   std::erase_if(mounts_, [&](const auto& other) { return other.get() == served; });
   if (!mounts_.empty()) return;
   signal_watch_ = {};

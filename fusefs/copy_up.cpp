@@ -18,8 +18,8 @@ namespace at = ring::at;
 
 namespace {
 
-constexpr std::size_t kChunk = 1024 * 1024;           // copied by a kernel worker at a time
-constexpr std::uint64_t kInlineCopyMax = 256 * 1024;  // smaller files are copied at once
+constexpr std::size_t kChunk = 1024 * 1024;  // copied by a kernel worker at a time
+constexpr std::size_t kSmallFile = 32 * 1024;
 
 struct FreeBuffer {
   void operator()(void* p) const { std::free(p); }
@@ -49,9 +49,9 @@ base::Result<> Overlay::copy_xattrs(const at::Where& from, const at::Where& to) 
   return base::Unit{};
 }
 
-// Owner, mode, times and xattrs of the copy, all but its name.
+// Owner, mode, times and xattrs of the copy, all but its name. `made`: the mode it was made with.
 base::Result<> Overlay::copy_identity(Node* node, const at::Where& from, const struct stat& st,
-                                      const at::Where& to) {
+                                      const at::Where& to, mode_t made) {
   Owner owner{node->uid, node->gid};
   mode_t mode = node->has_override ? node->override_mode : st.st_mode & 07777;
   if (owners_.needs_record(owner) || owners_.on_disk(owner) != Owner{0, 0})
@@ -61,8 +61,8 @@ base::Result<> Overlay::copy_identity(Node* node, const at::Where& from, const s
     keep_times(st, times);
     return at::set_times(to, times);
   }
-  TRY_VOID(at::chmod(to, mode));
-  TRY_VOID(copy_xattrs(from, to));
+  if (mode != made) TRY_VOID(at::chmod(to, mode));
+  if (!node->no_xattrs) TRY_VOID(copy_xattrs(from, to));
   timespec times[2];
   keep_times(st, times);
   return at::set_times(to, times);
@@ -109,7 +109,7 @@ base::Result<> Overlay::copy_up_dir(Node* dir) {
     std::string temporary = work_.fresh();
     TRY_VOID(base::check(::mkdirat(work_.fd(), temporary.c_str(), 0700)));
     at::Where to{work_.fd(), temporary};
-    auto done = copy_identity(node, from, st, to);
+    auto done = copy_identity(node, from, st, to, 0700);
     if (done) done = place(node, temporary, st);
     if (!done) {
       ::unlinkat(work_.fd(), temporary.c_str(), AT_REMOVEDIR);
@@ -138,7 +138,7 @@ base::Result<> Overlay::copy_up_special(Node* node) {
   std::string temporary = work_.fresh();
   at::Where to{work_.fd(), temporary};
   TRY_VOID(make_at(to, what, what.mode, nullptr));
-  auto done = copy_identity(node, from, st, to);
+  auto done = copy_identity(node, from, st, to, shown.st_mode & 01777);
   if (done && !node->gone) done = place(node, temporary, shown);
   if (!done || node->gone) {
     if (done) {
@@ -154,18 +154,28 @@ base::Result<> Overlay::copy_up_special(Node* node) {
   return base::Unit{};
 }
 
+// Small files are copied at once through the stack: what they have is in one or two pages.
+base::Result<bool> Overlay::copy_small(int from, int to, std::uint64_t size) {
+  char bytes[kSmallFile];
+  if (size > sizeof bytes) return false;
+  ssize_t got = ::pread(from, bytes, size, 0);
+  TRY_VOID(base::check(got));
+  ssize_t put = ::pwrite(to, bytes, static_cast<std::size_t>(got), 0);
+  TRY_VOID(base::check(put));
+  if (put != got) return base::fail(ENOSPC);
+  return static_cast<std::uint64_t>(got) == size;
+}
+
 ring::Task<base::Result<>> Overlay::copy_data(int from, int to, std::uint64_t size) {
-  if (size == 0 || ::ioctl(to, FICLONE, from) == 0) co_return base::Unit{};
-  std::uint64_t done = 0;
-  if (size <= kInlineCopyMax) {
-    off_t in = 0, out = 0;
-    while (done < size) {
-      ssize_t n = ::copy_file_range(from, &in, to, &out, size - done, 0);
-      if (n <= 0) break;
-      done += static_cast<std::uint64_t>(n);
-    }
-    if (done == size) co_return base::Unit{};
+  if (size == 0) co_return base::Unit{};
+  if (can_clone_) {
+    if (::ioctl(to, FICLONE, from) == 0) co_return base::Unit{};
+    // What the file system does not have it will not have for the next file either.
+    if (errno == EOPNOTSUPP || errno == ENOTTY || errno == EXDEV) can_clone_ = false;
   }
+  CO_TRY(small, copy_small(from, to, size));
+  if (small) co_return base::Unit{};
+  std::uint64_t done = 0;
   std::unique_ptr<void, FreeBuffer> buffer(std::malloc(kChunk));
   if (!buffer) co_return base::fail(ENOMEM);
   while (done < size) {
@@ -195,13 +205,17 @@ ring::Task<base::Result<>> Overlay::copy_up_file(Node* node, std::uint64_t limit
   if (::fstat(source->get(), &st) != 0) co_return base::fail_errno();
   std::string temporary = work_.fresh();
   at::Where to{work_.fd(), temporary};
-  auto target = at::open(to, O_RDWR | O_CREAT | O_EXCL, 0600);
+  mode_t made_mode = (node->has_override ? node->override_mode : st.st_mode) & 0777;
+  auto target = at::open(to, O_RDWR | O_CREAT | O_EXCL, made_mode);
   if (!target) co_return tl::make_unexpected(target.error());
   std::uint64_t size = std::min<std::uint64_t>(limit, static_cast<std::uint64_t>(st.st_size));
   base::Result<> done = co_await copy_data(source->get(), target->get(), size);
-  if (done) done = base::check(::ftruncate(target->get(), static_cast<off_t>(size)));
-  at::Where by_source = at::by_fd(source->get());
-  if (done) done = copy_identity(node, by_source, st, to);
+  // A hole at the end has not been written; a clone is as long as its source.
+  struct stat made;
+  if (done && (can_clone_ || size > kSmallFile) && ::fstat(target->get(), &made) == 0 &&
+      static_cast<std::uint64_t>(made.st_size) != size)
+    done = base::check(::ftruncate(target->get(), static_cast<off_t>(size)));
+  if (done) done = copy_identity(node, at::by_fd(source->get()), st, to, made_mode);
   // The node may have been renamed or unlinked meanwhile: its name of now counts.
   if (done && !node->gone) done = place(node, temporary, st);
   if (!done || node->gone) ::unlinkat(work_.fd(), temporary.c_str(), 0);

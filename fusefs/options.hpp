@@ -28,7 +28,7 @@ struct OverlayOptions {
   OpaqueForm opaque = OpaqueForm::automatic;
   WhiteoutForm whiteout = WhiteoutForm::automatic;
   std::size_t dirfd_cache = 1024;
-  std::uint32_t max_write = 1024 * 1024;
+  std::uint32_t max_write = 256 * 1024;
   std::uint16_t max_background = 64;
 };
 

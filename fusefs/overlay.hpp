@@ -175,9 +175,10 @@ class Overlay {
   base::Result<> copy_up_dir(Node* dir);
   base::Result<> copy_up_special(Node* node);
   ring::Task<base::Result<>> copy_up_file(Node* node, std::uint64_t size);
+  base::Result<bool> copy_small(int from, int to, std::uint64_t size);
   ring::Task<base::Result<>> copy_data(int from, int to, std::uint64_t size);
   base::Result<> copy_identity(Node* node, const ring::at::Where& from, const struct stat& st,
-                               const ring::at::Where& to);
+                               const ring::at::Where& to, mode_t made);
   base::Result<> copy_xattrs(const ring::at::Where& from, const ring::at::Where& to);
   base::Result<> place(Node* node, const std::string& temporary, const struct stat& source);
   void moved_up(Node* node, const struct stat& source);
@@ -192,6 +193,7 @@ class Overlay {
   WorkDir work_;
   ring::FileIo io_;
   Counters counters_;
+  bool can_clone_ = true;  // FICLONE between the layers has not been refused yet
 };
 
 }  // namespace fusefs

@@ -49,6 +49,14 @@ struct Request {
   base::Reader reader() const { return base::Reader(body); }
 };
 
+/// A part of a file that answers a read: all of it in the page cache, so that it can go to the
+/// kernel without a copy through our memory.
+struct Slice {
+  SharedFd file;
+  off_t offset = 0;
+  std::size_t length = 0;
+};
+
 class Answer {
  public:
   /// Fixed-size bodies, one after the other.
@@ -64,6 +72,8 @@ class Answer {
     data_ = std::move(data);
     data_size_ = size;
   }
+  void put(Slice slice) { slice_ = std::move(slice); }
+  const Slice* slice() const { return slice_.length ? &slice_ : nullptr; }
   std::span<const std::byte> fixed() const { return {small_, small_size_}; }
   std::span<const std::byte> variable() const {
     if (data_) return {data_.get(), data_size_};
@@ -76,6 +86,7 @@ class Answer {
   std::string text_;
   Buffer data_{nullptr, {nullptr}};
   std::size_t data_size_ = 0;
+  Slice slice_;
 };
 
 using Done = base::Result<>;

@@ -57,6 +57,8 @@ class Session {
   void interrupt(const Request& request);
   void reply(const Request& request, Done result, const Answer& answer);
   void reply_error(std::uint64_t unique, int error);
+  bool send_slice(std::uint64_t unique, const Slice& slice);
+  void send_copy(std::uint64_t unique, const Slice& slice);
   void send(std::uint64_t unique, int error, std::span<const std::byte> fixed,
             std::span<const std::byte> variable);
 
@@ -65,6 +67,7 @@ class Session {
   std::unique_ptr<Overlay> overlay_;
   Hooks hooks_;
   BufferPool buffers_;
+  base::Fd pipe_in_, pipe_out_;  // for slices; made at the first one
   ring::Watch watch_;
   Stats stats_;
   std::map<std::uint64_t, InFlight*> in_flight_;

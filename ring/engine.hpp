@@ -50,13 +50,22 @@ class Engine {
   void cancel(Completion* completion);
   /// Submits, and waits until something is complete (`block`) or just looks.
   void wait(bool block);
+  /// Before it sleeps, wait() watches the ring for up to so long (microseconds; 0: not at all), as
+  /// long as that pays: where nothing comes in time - the daemon idles, or shares the processor
+  /// with those who ask - it stops, and tries again now and then.
+  void set_spin(unsigned microseconds) { spin_ns_ = microseconds * 1000ll; }
   /// Hands every finished completion to `sink` in the order of the queue.
   void reap(const std::function<void(Completion*, int result, bool more)>& sink);
 
  private:
   Engine() = default;
   io_uring_sqe* entry();
+  bool spin();
+  bool spin_pays();
   io_uring ring_{};
+  int spin_credit_ = 0;
+  unsigned sleeps_ = 0;
+  std::int64_t spin_ns_ = 0;
   bool open_ = false;
 };
 

@@ -86,6 +86,8 @@ class Reactor {
   }
   /// Runs `work` from the queue, after what is queued already.
   void defer(std::function<void()> work) { ready_.push_back(std::move(work)); }
+  /// See Engine::set_spin.
+  void set_spin(unsigned microseconds) { engine_->set_spin(microseconds); }
   /// Operations that went to the ring since the start (the others completed inline).
   std::uint64_t deferred_operations() const { return deferred_; }
 
