@@ -3,7 +3,8 @@
 
 All four are mounted side by side over the same lower layer; every row is run on each of them in
 turn, in an order that rotates from round to round, so that a noisy neighbour hits all alike. A
-ratio is taken within a round; the table shows the median of the rounds and their range.
+ratio is taken within a round; the table shows the median of the rounds, their range, and the ratio
+of the best times, which a busy machine disturbs least.
 Needs root (kernel overlay, drop_caches) and a few hundred MB below --dir. Timings are reported,
 never judged: the exit code only says whether everything ran.
 """
@@ -109,10 +110,12 @@ class Bench:
         call("tar", "-cf", self.tar, "-C", source, ".")
 
     def loop(self, *words):
+        os.sync()  # what other rows have left to be written must not be paid by this one
         return float(call(self.load, *map(str, words)))
 
     @staticmethod
     def timed(*argv):
+        os.sync()
         start = time.monotonic()
         subprocess.run(argv, check=True, stdout=subprocess.DEVNULL)
         return time.monotonic() - start
@@ -236,12 +239,12 @@ def show_seconds(seconds):
 
 
 def ratio(results, row, other):
-    """How many times faster ours is: median of the rounds, and their range."""
-    pairs = zip(results[row].get(other, []), results[row][OURS])
-    values = sorted(theirs / ours for theirs, ours in pairs)
-    if not values:
-        return "-"
-    return f"{statistics.median(values):.2f}× ({values[0]:.2f}–{values[-1]:.2f})"
+    """How many times faster ours is: median of the rounds, their range, and best against best."""
+    theirs, ours = results[row][other], results[row][OURS]
+    values = sorted(their / our for their, our in zip(theirs, ours))
+    best = min(theirs) / min(ours)
+    return (f"{statistics.median(values):.2f}× ({values[0]:.2f}–{values[-1]:.2f}), "
+            f"best {best:.2f}×")
 
 
 def markdown(results, names):
@@ -303,7 +306,8 @@ def main():
             json.dump({"seconds": results, "memory": memories, "kernel": platform.release(),
                        "cpus": os.cpu_count(), "quick": options.quick}, out, indent=1)
     if not options.markdown:
-        print(f"Linux {platform.release()}, {os.cpu_count()} CPUs, {sizes.rounds} rounds\n")
+        print(f"Linux {platform.release()}, {os.cpu_count()} CPUs, {sizes.rounds} rounds, "
+              f"load {os.getloadavg()[0]:.1f}\n")
     print(markdown(results, list(programs)) + "\n\n" + markdown_memory(memories))
 
 
