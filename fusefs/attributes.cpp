@@ -6,32 +6,12 @@
 #include <fstream>
 #include <sstream>
 
+#include "fusefs/directory_times.hpp"
 #include "fusefs/overlay.hpp"
 
 namespace fusefs {
 
 namespace at = ring::at;
-
-namespace {
-
-/// Puts a directory's times back when it goes out of scope.
-class DirectoryTimes {
- public:
-  explicit DirectoryTimes(int dir) : dir_(dir), before_(at::stat({dir, ""})) {}
-  DirectoryTimes(const DirectoryTimes&) = delete;
-  DirectoryTimes& operator=(const DirectoryTimes&) = delete;
-  ~DirectoryTimes() {
-    if (!before_) return;
-    const timespec times[2] = {before_->st_atim, before_->st_mtim};
-    (void)at::set_times({dir_, "."}, times);
-  }
-
- private:
-  int dir_;
-  base::Result<struct stat> before_;
-};
-
-}  // namespace
 
 // As chown(2) does for everybody: set-id bits and file capabilities of a regular file do not
 // survive. They go first, so that no moment shows the new owner with the old bits.

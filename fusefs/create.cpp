@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "fusefs/directory_times.hpp"
 #include "fusefs/merge.hpp"
 #include "fusefs/overlay.hpp"
 
@@ -188,6 +189,22 @@ base::Result<> Overlay::link_over_whiteout(const at::Where& from, int dir,
   return placed;
 }
 
+// Names of one inode share a sidecar, which is made now if none was needed: else a later chown by
+// one name would not be known by the other.
+void Overlay::share_sidecar(Node* node, const at::Where& from, Node* parent,
+                            const std::string& name) {
+  auto dir = dir_fd(parent, 0);
+  if (!dir) return;
+  {
+    DirectoryTimes unchanged(from.dir);
+    if (!owners_.ensure_sidecar(from, {node->uid, node->gid})) return;
+  }
+  note_sidecar(node->name.parent);
+  if (::linkat(from.dir, OwnerStore::sidecar_name(from.name).c_str(), *dir,
+               OwnerStore::sidecar_name(name).c_str(), 0) == 0)
+    note_sidecar(parent);
+}
+
 ring::Task<base::Result<Entry>> Overlay::link(Node* node, Node* parent, std::string name) {
   CO_TRY_VOID(check_name(name));
   if (name.starts_with(kWhiteoutPrefix)) co_return base::fail(EINVAL);
@@ -206,13 +223,7 @@ ring::Task<base::Result<Entry>> Overlay::link(Node* node, Node* parent, std::str
   }
   if (!linked) co_return tl::make_unexpected(linked.error());
   CO_TRY(st, at::stat({dir, name}));
-  if (OwnerStore::is_special(st.st_mode) && !from.magic &&
-      owners_.ensure_sidecar(from, {node->uid, node->gid}) &&
-      ::linkat(from.dir, OwnerStore::sidecar_name(from.name).c_str(), dir,
-               OwnerStore::sidecar_name(name).c_str(), 0) == 0) {
-    note_sidecar(parent);
-    note_sidecar(node->name.parent);
-  }
+  if (OwnerStore::is_special(st.st_mode) && !from.magic) share_sidecar(node, from, parent, name);
   drop_whiteout_file(parent, name);
   nodes_.add_name(node, parent, name);
   node->orphan.reset();

@@ -8,7 +8,7 @@ namespace fusefs {
 namespace {
 
 constexpr std::size_t kFirstBuckets = 1024;
-constexpr std::size_t kTrimAfter = 16 * 1024;  // nodes freed before memory is given back
+constexpr std::size_t kTrimAfter = 4 * 1024;  // nodes freed before memory is given back
 
 }  // namespace
 
@@ -200,7 +200,10 @@ void NodeTable::reap(Node* node) {
     nodes_[id].reset();
     free_.push_back(id);
     --live_;
-    if (free_.size() % kTrimAfter == 0) ::malloc_trim(0);
+    if (++freed_ >= kTrimAfter && freed_ > live_) {
+      freed_ = 0;
+      ::malloc_trim(0);
+    }
     for (Node* other : other_parents) unpin(other);
     if (parent) --parent->pins;
     node = parent;

@@ -71,6 +71,7 @@ class NodeTable {
   std::vector<Name*> buckets_;
   std::size_t names_ = 0;
   std::size_t live_ = 0;
+  std::size_t freed_ = 0;  // since memory was last given back
   std::unordered_map<InodeKey, Node*, InodeHash> inodes_;
   std::unordered_map<NodeId, InodeKey> inode_of_;
   std::function<void(Node&)> on_death_;

@@ -150,6 +150,8 @@ class Overlay {
                                     base::Fd* opened);
   base::Result<struct stat> dress(const ring::at::Where& where, mode_t mode, Owner owner);
   Entry register_new(Node* parent, std::string_view name, const struct stat& st, Owner owner);
+  void share_sidecar(Node* node, const ring::at::Where& from, Node* parent,
+                     const std::string& name);
   base::Result<> link_over_whiteout(const ring::at::Where& from, int dir, const std::string& name);
   Owner new_owner(const Node& parent, const Caller& caller) const;
 
