@@ -323,6 +323,8 @@ def operations(tree):
         name, handler = found.group(1), re.search(r"\.(?:now|later) = (\w+)", found.group(2))
         if handler:
             used.add(handler.group(1))
+            if name in NO_HANDLER:
+                yield table, line_of(text, found.start()), name + " stands in NO_HANDLER without need"
             if handler.group(1) not in defined:
                 yield table, line_of(text, found.start()), "%s is defined nowhere" % handler.group(1)
         elif name not in NO_HANDLER:

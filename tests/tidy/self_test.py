@@ -67,6 +67,8 @@ CASES = [
     ("named", PAGE, "+`base/gone.cpp` was here once\n", "base/gone.cpp does not exist"),
     ("links", PAGE, "+[there](NOWHERE.md)\n", "link to NOWHERE.md"),
     ("operations", "fusefs/op_table.cpp", '+  t[2] = {.name = "read"};\n', "read has no handler"),
+    ("operations", "fusefs/op_table.cpp", '+  t[40] = {.name = "poll", .now = on_lookup};\n',
+     "poll stands in NO_HANDLER"),
     ("operations", "fusefs/ops_name.cpp", "\n", "on_lookup is defined nowhere"),
     ("operations", "fusefs/ops_name.cpp", "+Done on_stray(Overlay&) {\n}\n", "on_stray has no row"),
     ("operations", "fusefs/op_table.hpp", "+UNI_LATER(on_promised);\n", "on_promised has no row"),
