@@ -47,7 +47,7 @@ Overlay::Overlay(LayerStack stack, IdMapper uids, IdMapper gids, OverlayOptions 
       owners_(uids_, gids_),
       dirfds_(options.dirfd_cache),
       work_(stack_.work.get()),
-      io_(reactor, ring::Io::automatic) {
+      io_(reactor, options.io) {
   nodes_.on_death([this](Node& node) { dirfds_.drop(node); });
   Node* root = nodes_.root();
   if (auto found = Merge(*this).root()) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "identity/hash_slot.hpp"
+#include "ring/fs_ops.hpp"
 
 namespace fusefs {
 
@@ -30,6 +31,7 @@ struct OverlayOptions {
   std::size_t dirfd_cache = 1024;
   std::uint32_t max_write = 256 * 1024;
   std::uint16_t max_background = 64;
+  ring::Io io = ring::Io::automatic;  // ring_only: every request for data waits (tests)
 };
 
 }  // namespace fusefs

@@ -74,6 +74,9 @@ class Reactor {
   /// Serves until stop() was called and the queue is empty.
   void run();
   void stop() { stopping_ = true; }
+  /// One round of run(): waits for a completion if nothing is queued, then runs what is. For those
+  /// who drive the loop themselves, as the tests and the fuzzer do.
+  void turn();
   /// `on_ready` gets the poll events; it must take all there is (the poll is an edge), or defer
   /// itself. A negative value is the -errno with which the kernel ended the watch.
   [[nodiscard]] Watch watch(int fd, unsigned events, std::function<void(int)> on_ready);
@@ -96,7 +99,6 @@ class Reactor {
   friend struct Watch::State;
   friend struct Watch::Drop;
   explicit Reactor(std::unique_ptr<Engine> engine) : engine_(std::move(engine)) {}
-  void turn();
   std::unique_ptr<Engine> engine_;
   std::deque<std::function<void()>> ready_;
   bool stopping_ = false;
