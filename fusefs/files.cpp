@@ -10,6 +10,8 @@ namespace at = ring::at;
 // `flags` as of open(2); the access mode is widened where the kernel's write-back cache must read
 // as well.
 base::Result<std::shared_ptr<OpenFile>> Overlay::open(Node* node, int flags) {
+  // The kernel opens fifos, sockets and devices itself: who asks us for one wants our rights on it.
+  if (node->type != identity::NodeType::file) return base::fail(EINVAL);
   TRY(where, locate(node));
   int access = flags & O_ACCMODE;
   if (options_.writeback && access == O_WRONLY) access = O_RDWR;

@@ -35,6 +35,7 @@ timespec wanted_time(std::uint32_t valid, std::uint32_t set, std::uint32_t now,
 Done truncate(Overlay& fs, Node* node, OpenFile* file, std::uint64_t size) {
   if (file && file->fd && (file->flags & O_ACCMODE) != O_RDONLY)
     return base::check(::ftruncate(file->fd->get(), static_cast<off_t>(size)));
+  if (node->type != identity::NodeType::file) return base::fail(EINVAL);
   TRY(where, fs.locate(node));
   TRY(fd, at::open(where, O_WRONLY));
   return base::check(::ftruncate(fd.get(), static_cast<off_t>(size)));
