@@ -28,6 +28,15 @@ void answer_size(Answer& answer, std::size_t size) {
   answer.put(out);
 }
 
+// Without FUSE_SETXATTR_EXT (kernels before 5.12) the name begins eight bytes earlier.
+std::optional<fuse_setxattr_in> take_setxattr(const Request& request, base::Reader& reader) {
+  if (request.setxattr_ext) return reader.take<fuse_setxattr_in>();
+  auto size = reader.take<std::uint32_t>();
+  auto flags = reader.take<std::uint32_t>();
+  if (!size || !flags) return std::nullopt;
+  return fuse_setxattr_in{*size, *flags, 0, 0};
+}
+
 void xattrs_changed(Node* node, const at::Where& where, std::string_view name) {
   node->no_xattrs = false;
   if (name == kDefaultAcl)
@@ -81,10 +90,10 @@ Done on_listxattr(Overlay& fs, Request& request, Answer& answer) {
 
 ring::Task<Done> on_setxattr(Overlay& fs, Request& request, Answer&) {
   auto reader = request.reader();
-  fuse_setxattr_in in = *reader.take<fuse_setxattr_in>();
+  auto in = take_setxattr(request, reader);
   auto name = reader.take_string();
-  if (!name) co_return base::fail(EINVAL);
-  auto value = reader.take_bytes(in.size);
+  if (!in || !name) co_return base::fail(EINVAL);
+  auto value = reader.take_bytes(in->size);
   if (!value) co_return base::fail(EINVAL);
   CO_TRY_VOID(check_name(fs, *name, EPERM));
   Node* node = request.node;
@@ -93,9 +102,9 @@ ring::Task<Done> on_setxattr(Overlay& fs, Request& request, Answer&) {
   CO_TRY(where, fs.locate(node));
   std::string key(*name);
   std::string_view bytes(reinterpret_cast<const char*>(value->data()), value->size());
-  CO_TRY_VOID(at::set_xattr(where, key.c_str(), bytes, static_cast<int>(in.flags)));
+  CO_TRY_VOID(at::set_xattr(where, key.c_str(), bytes, static_cast<int>(in->flags)));
   xattrs_changed(node, where, key);
-  if (in.setxattr_flags & FUSE_SETXATTR_ACL_KILL_SGID) {
+  if (in->setxattr_flags & FUSE_SETXATTR_ACL_KILL_SGID) {
     CO_TRY(st, fs.stat(node));
     CO_TRY_VOID(fs.set_mode(node, st.st_mode & 07777 & ~static_cast<mode_t>(S_ISGID)));
   }

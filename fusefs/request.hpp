@@ -45,6 +45,7 @@ struct Request {
   BufferPool* buffers = nullptr;
   Buffer storage{nullptr, {nullptr}};  // keeps body alive when the handler has to wait
   bool interrupted = false;
+  bool setxattr_ext = true;  // the connection has agreed on FUSE_SETXATTR_EXT
 
   base::Reader reader() const { return base::Reader(body); }
 };

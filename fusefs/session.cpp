@@ -98,6 +98,7 @@ void Session::handle(Buffer buffer, std::size_t size) {
   request.header = *header;
   request.body = reader.rest();
   request.buffers = &buffers_;
+  request.setxattr_ext = setxattr_ext_;
   std::uint32_t op = header->opcode;
   if (op >= kOps.size() || kOps[op].name.empty()) {
     ++stats_.rejected;
@@ -109,7 +110,7 @@ void Session::handle(Buffer buffer, std::size_t size) {
   bool valid = request.body.size() >= row.min_body;
   if (row.wants_node) request.node = overlay_->nodes().find(header->nodeid);
   valid = valid && (!row.wants_node || request.node);
-  if (!valid || (!initialised_ && op != FUSE_INIT)) {
+  if (!valid || initialised_ == (op == FUSE_INIT)) {  // INIT comes first, and once
     ++stats_.rejected;
     if (row.answers) reply_error(header->unique, valid ? EIO : EINVAL);
     return;
@@ -135,10 +136,10 @@ void Session::run_now(const OpRow& row, Request& request) {
 ring::Task<void> Session::run_later(const OpRow& row, std::unique_ptr<InFlight> work) {
   std::uint64_t unique = work->request.header.unique;
   std::uint64_t before = reactor_.deferred_operations();
-  in_flight_[unique] = work.get();
+  auto entry = in_flight_.emplace(unique, work.get());
   work->since = seconds_now();
   Done result = co_await row.later(*overlay_, work->request, work->answer);
-  in_flight_.erase(unique);
+  in_flight_.erase(entry);
   if (reactor_.deferred_operations() != before) ++stats_.waited;
   reply(work->request, std::move(result), work->answer);
   if (ended_ && in_flight_.empty()) finish();
@@ -189,6 +190,7 @@ void Session::init(const Request& request) {
   out.time_gran = 1;
   out.max_pages = static_cast<std::uint16_t>(options.max_write / 4096);
   initialised_ = true;
+  setxattr_ext_ = agreed & FUSE_SETXATTR_EXT;
   send(request.header.unique, 0, std::as_bytes(std::span(&out, 1)), {});
   if (hooks_.on_ready) hooks_.on_ready();
 }

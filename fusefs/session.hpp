@@ -70,8 +70,9 @@ class Session {
   base::Fd pipe_in_, pipe_out_;  // for slices; made at the first one
   ring::Watch watch_;
   Stats stats_;
-  std::map<std::uint64_t, InFlight*> in_flight_;
+  std::multimap<std::uint64_t, InFlight*> in_flight_;  // a lying kernel may repeat a number
   bool initialised_ = false;
+  bool setxattr_ext_ = true;
   bool ended_ = false;
   int end_error_ = 0;
 };
