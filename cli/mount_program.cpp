@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "base/fd.hpp"
 #include "base/log.hpp"
 #include "cli/version.hpp"
 #include "config/mount_options.hpp"
@@ -36,10 +37,10 @@ void raise_descriptor_limit() {
 
 // The caller reads our stderr to its end: as long as we hold it, it waits.
 void let_go_of_stdio() {
-  int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
+  base::Fd null(
+      ::fcntl(base::Fd(::open("/dev/null", O_RDWR | O_CLOEXEC)).get(), F_DUPFD_CLOEXEC, 3));
   for (int fd : {0, 1, 2})
-    if (null >= 0) ::dup2(null, fd);
-  if (null > 2) ::close(null);
+    if (null.valid()) ::dup2(null.get(), fd);
 }
 
 base::Checked<base::Unit> set_up_log(const config::MountOptions& options) {
@@ -52,9 +53,8 @@ base::Checked<base::Unit> set_up_log(const config::MountOptions& options) {
   return base::Unit{};
 }
 
-// What the serving process does. `ready` is the pipe to the waiting parent, or -1 in the
-// foreground.
-int serve(const std::string& subtype, const config::MountOptions& options, int ready) {
+// What the serving process does. `ready`: the pipe to the waiting parent; empty in the foreground.
+int serve(const std::string& subtype, const config::MountOptions& options, base::Fd ready) {
   if (auto done = set_up_log(options); !done) return complain(done.error().message);
   ::umask(0);
   raise_descriptor_limit();
@@ -62,12 +62,12 @@ int serve(const std::string& subtype, const config::MountOptions& options, int r
   if (!server) return complain(server.error().message);
   for (const std::string& word : options.ignored)
     log::line(log::Level::debug, "option.ignored", "option=" + log::quoted(word));
-  auto on_ready = [ready] {
+  auto on_ready = [&ready] {
     log::line(log::Level::info, "mount.ready");
-    if (ready < 0) return;
+    if (!ready.valid()) return;
     let_go_of_stdio();
-    (void)!::write(ready, "", 1);
-    ::close(ready);
+    (void)!::write(ready.get(), "", 1);
+    ready.reset();
   };
   auto added = (*server)->add(options, subtype, on_ready);
   if (!added) return complain(added.error().message);
@@ -79,17 +79,18 @@ int serve(const std::string& subtype, const config::MountOptions& options, int r
 int serve_in_background(const std::string& subtype, const config::MountOptions& options) {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) return complain(std::string("pipe: ") + std::strerror(errno));
+  base::Fd wait_end(ends[0]), ready_end(ends[1]);
   pid_t child = ::fork();
   if (child < 0) return complain(std::string("fork: ") + std::strerror(errno));
   if (child == 0) {
-    ::close(ends[0]);
+    wait_end.reset();
     ::setsid();
-    std::_Exit(serve(subtype, options, ends[1]));
+    std::_Exit(serve(subtype, options, std::move(ready_end)));
   }
-  ::close(ends[1]);
+  ready_end.reset();
   char byte;
   ssize_t got;
-  do got = ::read(ends[0], &byte, 1);
+  do got = ::read(wait_end.get(), &byte, 1);
   while (got < 0 && errno == EINTR);
   if (got == 1) return 0;
   int status = 0;
@@ -114,7 +115,7 @@ int mount_program(const std::string& program, std::span<const char* const> argum
     std::fputs(version_text().c_str(), stdout);
     return 0;
   }
-  if (options->foreground) return serve(program, *options, -1);
+  if (options->foreground) return serve(program, *options, base::Fd());
   return serve_in_background(program, *options);
 }
 

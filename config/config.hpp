@@ -51,9 +51,8 @@ struct Config {
   template <class Self, class F>
   static void fields(Self& c, F&& f) {
     f("log.level", c.log.level, "least severe event that is logged",
-      Allowed{.words = "trace|debug|info|warn|error|off"});
-    f("log.file", c.log.file, "where events go; empty: stderr, or the journal under systemd",
-      Allowed{});
+      Allowed{.words = "debug|info|warning|error"});
+    f("log.file", c.log.file, "where events go; empty: stderr with -f, else nowhere", Allowed{});
     f("identity.rule", c.identity.rule,
       "hash rule: 1 = every id >= 65534 is nobody, 2 = ids above 65535 are hashed too",
       Allowed{.min = 1, .max = 2});

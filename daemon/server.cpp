@@ -11,6 +11,7 @@
 #include <sstream>
 
 #include "base/log.hpp"
+#include "daemon/slot_journal.hpp"
 
 namespace serving {
 namespace {
@@ -34,13 +35,31 @@ void log_assignment(const char* kind, const identity::LiveSlots::Assignment& ass
                 " slot=" + std::to_string(assignment.slot));
 }
 
+// What must be equal for two processes to share their slots.
+std::string describe(const identity::Pool& pool, const config::Config& config) {
+  std::string text = std::to_string(config.identity.rule) + config.identity.collisions + " " +
+                     std::to_string(config.identity.window_first) + "-" +
+                     std::to_string(config.identity.window_last);
+  for (const identity::Extent& extent : pool.extents())
+    text += " " + std::to_string(extent.inside) + "+" + std::to_string(extent.count);
+  return text;
+}
+
+// Slots and the journal that their assignments come from and go to.
+struct JournalledSlots {
+  std::unique_ptr<SlotJournal> journal;
+  identity::LiveSlots slots;
+};
+
 std::shared_ptr<identity::LiveSlots> make_slots(const identity::Pool& pool, const char* kind,
                                                 const config::Config& config) {
-  auto slots =
-      std::make_shared<identity::LiveSlots>(pool, pool.hash_range(), config::rule(config),
-                                            config::window(config), config::collisions(config));
-  slots->on_assign([kind](const auto& assignment) { log_assignment(kind, assignment); });
-  return slots;
+  auto both = std::make_shared<JournalledSlots>(
+      JournalledSlots{pool.is_full() ? nullptr : SlotJournal::open(kind, describe(pool, config)),
+                      {pool, pool.hash_range(), config::rule(config), config::window(config),
+                       config::collisions(config)}});
+  both->slots.on_assign([kind](const auto& assignment) { log_assignment(kind, assignment); });
+  both->slots.share_through(both->journal.get());
+  return {both, &both->slots};
 }
 
 // One kind of id for one mount. A mapping confines the slots to what it can show.

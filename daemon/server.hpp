@@ -19,7 +19,7 @@ namespace serving {
 /// The ids of the namespace we serve and what they are given to. Shared by all mounts.
 struct Identities {
   identity::Pool uids, gids;
-  std::shared_ptr<identity::LiveSlots> uid_slots, gid_slots;
+  std::shared_ptr<identity::LiveSlots> uid_slots, gid_slots;  // shared with other processes
   /// From /proc/self/uid_map and gid_map.
   static base::Checked<Identities> of_this_process(const config::Config& config);
 };

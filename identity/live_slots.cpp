@@ -49,8 +49,29 @@ Id LiveSlots::present(Id true_id) {
   if (true_id == kNoId) return nobody_;
   if (pool_.is_full()) return true_id;
   if (Id const known = remembered(true_id); known != kNoId) return known;
-  Id const answer = collisions_ == Collisions::share ? choose_shared(true_id) : choose(true_id);
+  Id const answer = with_others(true_id, [&] {
+    return collisions_ == Collisions::share ? choose_shared(true_id) : choose(true_id);
+  });
   remember(true_id, answer);
+  return answer;
+}
+
+// Ids whose answer is the same in every process, without a table.
+bool LiveSlots::needs_no_slot(Id true_id) const {
+  if (true_id == kNobody && nobody_reserved_) return true;
+  return prefers_itself(true_id) && (!claimable(true_id) || true_id == 0 || true_id == nobody_);
+}
+
+// Decides while no other process does, knowing what they have decided.
+template <class Decide>
+Id LiveSlots::with_others(Id true_id, Decide&& decide) {
+  if (!shared_ || free_.empty() || needs_no_slot(true_id)) return decide();
+  shared_->begin(*this);
+  Id answer = remembered(true_id);
+  bool const known = answer != kNoId;
+  if (!known) answer = decide();
+  bool const assigned = !known && claimable(answer) && owner_[answer - claim_first_] == true_id;
+  shared_->end(assigned ? true_id : kNoId, answer);
   return answer;
 }
 
@@ -60,7 +81,13 @@ Id LiveSlots::truth(Id presented) {
   if (!claimable(presented)) return presented;
   if (Id const owner = owner_[presented - claim_first_]; owner != kNoId) return owner;
   if (!is_free(presented)) return presented;
-  return assign(presented, presented, true);
+  if (!shared_) return assign(presented, presented, true);
+  shared_->begin(*this);
+  bool const still_free = is_free(presented);  // perhaps another process has given it away
+  if (still_free) assign(presented, presented, true);
+  shared_->end(still_free ? presented : kNoId, presented);
+  Id const owner = owner_[presented - claim_first_];
+  return owner == kNoId ? presented : owner;
 }
 
 std::vector<LiveSlots::Assignment> LiveSlots::assignments() const {

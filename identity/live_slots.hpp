@@ -26,6 +26,19 @@ enum class Collisions : std::uint8_t {
   share,     // the seed's strict rule: a foreign id is always shown as its hash slot
 };
 
+class LiveSlots;
+
+/// Whoever shares the assignments with other processes: asked around each new one, so that all give
+/// the same id the same slot. identity/ itself knows no files.
+class SharedSlots {
+ public:
+  virtual ~SharedSlots() = default;
+  /// Before a slot is chosen: restores what others have assigned meanwhile, and keeps them out.
+  virtual void begin(LiveSlots& slots) = 0;
+  /// After it: true_id == kNoId if nothing was assigned.
+  virtual void end(Id true_id, Id slot) = 0;
+};
+
 class LiveSlots {
  public:
   struct Assignment {
@@ -59,6 +72,8 @@ class LiveSlots {
 
   /// `hook` is called once for each new assignment, before present() or truth() returns it.
   void on_assign(std::function<void(Assignment const&)> hook) { hook_ = std::move(hook); }
+  /// `shared` must outlive this object's use.
+  void share_through(SharedSlots* shared) { shared_ = shared; }
   /// Repeats a journalled assignment without calling the hook. False, and no change: the slot is
   /// not free or not of the window, or the id has a slot already (equal to it: true).
   bool restore(Id true_id, Id slot);
@@ -72,6 +87,9 @@ class LiveSlots {
   Id remembered(Id true_id) const;
   void remember(Id true_id, Id answer);
   Id choose(Id true_id);
+  template <class Decide>
+  Id with_others(Id true_id, Decide&& decide);
+  bool needs_no_slot(Id true_id) const;
   Id choose_shared(Id true_id);
   Id assign(Id true_id, Id slot, bool first_choice);
   void take(Id true_id, Id slot, bool first_choice);
@@ -92,6 +110,7 @@ class LiveSlots {
   std::vector<Id> strangers_;
   std::uint64_t stranger_count_ = 0;
   std::function<void(Assignment const&)> hook_;
+  SharedSlots* shared_ = nullptr;
 };
 
 }  // namespace identity

@@ -110,6 +110,23 @@ no_two_on_a_slot() {
     unmount_in pool "$P/2/merged"
 }
 
+# 60000 and 5001 have one hash slot. Two mounts, two processes, met in opposite order: both must show the same.
+mounts_agree() {
+    local a b
+    for a in 3 4; do
+        pool mkdir -p "$P/$a/lower" "$P/$a/upper" "$P/$a/work" "$P/$a/merged"
+        pool touch "$P/$a/lower/one" "$P/$a/lower/two"
+        recorded "$P/$a/lower/one" 60000; recorded "$P/$a/lower/two" 5001
+        mount_in pool "$P/$a" || fail "mount $a"
+    done
+    check "60000 and 5001 have one hash slot" "$SLOT" "$(hash_slot 5001)"
+    a="$(p_owner "$P/3/merged/one")"; b="$(p_owner "$P/4/merged/two")"
+    check "two mounts: 60000 is the same in both" "$a" "$(p_owner "$P/4/merged/one")"
+    check "two mounts: so is 5001" "$b" "$(p_owner "$P/3/merged/two")"
+    if [ "$a" != "$b" ]; then pass "and the two are not the same ($a, $b)"; else fail "two mounts: different slots" "both $a"; fi
+    pool timeout 20 fusermount3 -u "$P/3/merged"; unmount_in pool "$P/4/merged"
+}
+
 # What the pool's mount left behind, looked at where every id is mapped: true owners.
 elsewhere() {
     mkdir "$WORLD/elsewhere"
@@ -163,6 +180,7 @@ if [ $FAILED = 0 ]; then
     check "after remount" "$SLOT:$SLOT $SLOT:$SLOT" "$(p_owner "$M/in-upper") $(p_owner "$M/dir2/new")"
     unmount_in pool "$M"
     no_two_on_a_slot
+    mounts_agree
     elsewhere
 fi
 only_root

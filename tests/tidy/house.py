@@ -40,7 +40,6 @@ IMPURE = {"chrono", "cstdio", "cstdlib", "ctime", "csignal", "filesystem", "fstr
 EXCEPTIONS = {
     "close": {
         "base/fd.hpp": "the one place",
-        "cli/mount_program.cpp": "pipe ends on both sides of a fork, and descriptors 0-2",
     },
     "new": {
         "ring/reactor.cpp": "a watch outlives its owner until the kernel has confirmed its end",

@@ -1,0 +1,91 @@
+#include "daemon/slot_journal.hpp"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+
+namespace serving {
+namespace {
+
+constexpr off_t kJournalLimit = 1024 * 1024;  // far more than any window has slots
+constexpr int kLockTries = 20;
+constexpr useconds_t kLockPause = 500;  // microseconds: 10 ms in all
+
+// The user's runtime directory, if nobody else can write there.
+base::Fd private_directory() {
+  const char* runtime = std::getenv("XDG_RUNTIME_DIR");
+  if (!runtime || runtime[0] != '/') return {};
+  base::Fd above(::open(runtime, O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!above.valid()) return {};
+  ::mkdirat(above.get(), "usernetes-identity", 0700);
+  base::Fd dir(
+      ::openat(above.get(), "usernetes-identity", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  struct stat st;
+  bool ours = dir.valid() && ::fstat(dir.get(), &st) == 0 && st.st_uid == ::geteuid() &&
+              (st.st_mode & 022) == 0;
+  return ours ? std::move(dir) : base::Fd();
+}
+
+std::uint64_t fnv64(const std::string& text) {
+  std::uint64_t hash = 0xcbf29ce484222325ull;
+  for (unsigned char c : text) hash = (hash ^ c) * 0x100000001b3ull;
+  return hash;
+}
+
+}  // namespace
+
+std::unique_ptr<SlotJournal> SlotJournal::open(const std::string& kind, const std::string& pool) {
+  base::Fd dir = private_directory();
+  if (!dir.valid()) return nullptr;
+  char name[64];
+  std::snprintf(name, sizeof name, "slots-%s-%016llx", kind.c_str(),
+                static_cast<unsigned long long>(fnv64(pool)));
+  constexpr int kFlags = O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC;
+  base::Fd file(::openat(dir.get(), name, kFlags | O_APPEND, 0600));
+  std::string users_name = std::string(name) + ".users";
+  base::Fd users(::openat(dir.get(), users_name.c_str(), kFlags, 0600));
+  if (!file.valid() || !users.valid()) return nullptr;
+  // Nobody else uses the slots: what is written down is of mounts that are gone.
+  if (::flock(users.get(), LOCK_EX | LOCK_NB) == 0 && ::ftruncate(file.get(), 0) != 0)
+    return nullptr;
+  if (::flock(users.get(), LOCK_SH) != 0) return nullptr;
+  return std::unique_ptr<SlotJournal>(new SlotJournal(std::move(file), std::move(users)));
+}
+
+void SlotJournal::begin(identity::LiveSlots& slots) {
+  for (int i = 0; i < kLockTries && !locked_; ++i) {
+    locked_ = ::flock(file_.get(), LOCK_EX | LOCK_NB) == 0;
+    if (!locked_) ::usleep(kLockPause);  // its holder is in the same few calls as we are
+  }
+  std::string text(4096, '\0');
+  while (read_to_ < kJournalLimit) {
+    ssize_t got = ::pread(file_.get(), text.data(), text.size(), read_to_);
+    if (got <= 0) return;
+    std::size_t begin = 0, end;
+    std::string_view lines(text.data(), static_cast<std::size_t>(got));
+    while ((end = lines.find('\n', begin)) != lines.npos) {
+      unsigned true_id = 0, slot = 0;
+      std::string line(lines.substr(begin, end - begin));
+      if (std::sscanf(line.c_str(), "%10u %10u", &true_id, &slot) == 2)
+        (void)slots.restore(true_id, slot);
+      begin = end + 1;
+    }
+    if (begin == 0) return;  // half a line: its writer died
+    read_to_ += static_cast<off_t>(begin);
+  }
+}
+
+void SlotJournal::end(identity::Id true_id, identity::Id slot) {
+  if (true_id != identity::kNoId && locked_) {
+    std::string line = std::to_string(true_id) + " " + std::to_string(slot) + "\n";
+    (void)!::write(file_.get(), line.data(), line.size());
+  }
+  if (locked_) ::flock(file_.get(), LOCK_UN);
+  locked_ = false;
+}
+
+}  // namespace serving
