@@ -26,7 +26,7 @@ struct Config {
   } log;
   struct Identity {
     std::uint32_t rule = 2;
-    std::string collisions = "separate";
+    std::string collisions = "native";
     std::uint32_t window_first = 1000;
     std::uint32_t window_last = 1998;
   } identity;
@@ -57,8 +57,9 @@ struct Config {
       "hash rule: 1 = every id >= 65534 is nobody, 2 = ids above 65535 are hashed too",
       Allowed{.min = 1, .max = 2});
     f("identity.collisions", c.identity.collisions,
-      "separate = no two ids share a live slot, share = always the hash slot",
-      Allowed{.words = "separate|share"});
+      "native = ids of the pool are themselves, foreign ids never share; separate = no two ids "
+      "share, ids of the pool may move; share = always the hash slot",
+      Allowed{.words = "native|separate|share"});
     f("identity.window_first", c.identity.window_first,
       "first pool id that an id unknown to the namespace may be given",
       Allowed{.min = 1, .max = 65533});
@@ -92,8 +93,9 @@ inline identity::Window window(Config const& c) {
   return {c.identity.window_first, c.identity.window_last};
 }
 inline identity::Collisions collisions(Config const& c) {
-  return c.identity.collisions == "share" ? identity::Collisions::share
-                                          : identity::Collisions::separate;
+  if (c.identity.collisions == "share") return identity::Collisions::share;
+  return c.identity.collisions == "separate" ? identity::Collisions::separate
+                                             : identity::Collisions::native;
 }
 
 }  // namespace config

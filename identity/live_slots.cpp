@@ -34,6 +34,7 @@ LiveSlots::LiveSlots(Pool pool, HashRange range, Rule rule, Window window, Colli
   claim_first_ = static_cast<Id>(first);
   owner_.assign(std::min(count, kMostSlots), kNoId);
   first_choice_.assign(owner_.size(), true);
+  native_.assign(owner_.size(), false);
   for (std::uint64_t i = 0; i < owner_.size(); ++i) {
     std::uint64_t const slot = first + i;
     // Root and nobody are never anybody else's, whatever window was configured.
@@ -59,7 +60,12 @@ Id LiveSlots::present(Id true_id) {
 // Ids whose answer is the same in every process, without a table.
 bool LiveSlots::needs_no_slot(Id true_id) const {
   if (true_id == kNobody && nobody_reserved_) return true;
-  return prefers_itself(true_id) && (!claimable(true_id) || true_id == 0 || true_id == nobody_);
+  if (!prefers_itself(true_id)) return false;
+  return is_native(true_id) || !claimable(true_id) || true_id == 0 || true_id == nobody_;
+}
+
+bool LiveSlots::is_native(Id true_id) const {
+  return collisions_ == Collisions::native && prefers_itself(true_id);
 }
 
 // Decides while no other process does, knowing what they have decided.
@@ -134,19 +140,27 @@ void LiveSlots::remember(Id true_id, Id answer) {
 
 Id LiveSlots::choose(Id true_id) {
   if (true_id == kNobody && nobody_reserved_) return nobody_;
+  if (is_native(true_id) && claimable(true_id)) native_[true_id - claim_first_] = true;
+  if (needs_no_slot(true_id)) return true_id;
   if (prefers_itself(true_id)) {
-    if (!claimable(true_id) || true_id == 0 || true_id == nobody_) return true_id;
     if (is_free(true_id)) return assign(true_id, true_id, true);
   }
   if (free_.empty()) return stranger(true_id);
   Id const hash = hash_slot(true_id, range_, rule_);
   if (is_free(hash)) return assign(true_id, hash, !pool_.contains(true_id));
-  // A hash outside the window is folded into it: the window's first ids are too often somebody's
-  // own.
+  return assign(true_id, second_choice(hash), false);
+}
+
+// The next free slot that nobody is seen to use. A hash outside the window is folded into it: the
+// window's first ids are too often somebody's own.
+Id LiveSlots::second_choice(Id hash) const {
   Id const start = claimable(hash) ? hash : claim_first_ + hash % static_cast<Id>(owner_.size());
-  auto next = free_.lower_bound(start);
-  if (next == free_.end()) next = free_.begin();
-  return assign(true_id, *next, false);
+  auto const begin = free_.lower_bound(start);
+  auto const unused = [&](Id slot) { return !native_[slot - claim_first_]; };
+  auto found = std::find_if(begin, free_.end(), unused);
+  if (found == free_.end()) found = std::find_if(free_.begin(), begin, unused);
+  if (found != free_.end() && unused(*found)) return *found;
+  return begin == free_.end() ? *free_.begin() : *begin;
 }
 
 // The seed's rule knows no second choice, so the first comer is what the slot is taken to mean.

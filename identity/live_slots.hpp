@@ -22,7 +22,9 @@ struct Window {
 };
 
 enum class Collisions : std::uint8_t {
-  separate,  // a taken slot is never given twice
+  native,    // an id of the pool is always itself: for processes that run with their own ids
+  separate,  // a taken slot is never given twice, an id of the pool may have to move: for processes
+             // whose ids are translated as well
   share,     // the seed's strict rule: a foreign id is always shown as its hash slot
 };
 
@@ -90,6 +92,8 @@ class LiveSlots {
   template <class Decide>
   Id with_others(Id true_id, Decide&& decide);
   bool needs_no_slot(Id true_id) const;
+  bool is_native(Id true_id) const;
+  Id second_choice(Id hash) const;
   Id choose_shared(Id true_id);
   Id assign(Id true_id, Id slot, bool first_choice);
   void take(Id true_id, Id slot, bool first_choice);
@@ -105,6 +109,7 @@ class LiveSlots {
   std::vector<Id> owner_;            // per such slot its true id, kNoId: none
   std::vector<bool> first_choice_;   // per such slot
   std::set<Id> free_;                // slots still to give
+  std::vector<bool> native_;         // per slot: an id of the pool was shown as itself
   std::vector<Id> low_;              // answer per true id < 65536, kNoId: not asked yet
   std::unordered_map<Id, Id> high_;  // slot per higher true id that was given one
   std::vector<Id> strangers_;

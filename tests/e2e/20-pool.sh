@@ -12,8 +12,8 @@ unmount_in() { # NAMESPACE MERGED
     "$1" timeout 20 fusermount3 -u "$2"
     until_true 10 no_daemons || fail "the daemon ends with its mount ($1)" "$(daemons)"
 }
-mount_in() { # NAMESPACE DIR, holding lower upper work merged
-    "$1" "$BIN" -o "lowerdir=$2/lower,upperdir=$2/upper,workdir=$2/work" "$2/merged"
+mount_in() { # NAMESPACE DIR [OPTIONS]; DIR holds lower upper work merged
+    "$1" "$BIN" -o "lowerdir=$2/lower,upperdir=$2/upper,workdir=$2/work${3:+,$3}" "$2/merged"
 }
 recorded() { # FILE ID: what a layer unpacked elsewhere looks like
     pool setfattr -n user.usernetes.uid -v "$2" "$1"; pool setfattr -n user.usernetes.gid -v "$2" "$1"
@@ -103,6 +103,9 @@ no_two_on_a_slot() {
     pool sh -c 'cd "$1"; echo a >foreign; echo b >native; chmod 600 *' x "$P/2/lower"
     recorded "$P/2/lower/foreign" 60000; recorded "$P/2/lower/native" $SLOT
     mount_in pool "$P/2" || fail "second mount"
+    check "by default an id of the pool is itself, as the processes that run with it" "$SLOT:$SLOT" "$(p_owner "$P/2/merged/native")"
+    unmount_in pool "$P/2/merged"
+    mount_in pool "$P/2" identity.collisions=separate || fail "second mount, separate"
     local first second
     first=$(p_owner "$P/2/merged/foreign") second=$(p_owner "$P/2/merged/native")
     if [ "$first" != "$second" ]; then pass "60000 and $SLOT do not share a slot ($first, $second)"

@@ -27,11 +27,12 @@ void slots(std::string_view map, std::string_view ids) {
   auto pool = identity::Pool::parse(map);
   if (!pool) return require(!pool.error().message.empty());
   identity::HashRange const range = pool->hash_range();
-  for (auto collisions : {identity::Collisions::separate, identity::Collisions::share}) {
+  for (auto collisions : {identity::Collisions::native, identity::Collisions::separate,
+                          identity::Collisions::share}) {
     identity::LiveSlots live(*pool, range, identity::Rule::wide, {}, collisions);
-    for (; ids.size() >= 4; ids.remove_prefix(4)) {
+    for (auto rest = ids; rest.size() >= 4; rest.remove_prefix(4)) {
       identity::Id id = 0;
-      for (int i = 0; i < 4; ++i) id = id << 8 | static_cast<unsigned char>(ids[i]);
+      for (int i = 0; i < 4; ++i) id = id << 8 | static_cast<unsigned char>(rest[i]);
       identity::Id const slot = live.present(id);
       require(pool->contains(slot));
       bool const own = collisions == identity::Collisions::separate && slot != live.nobody_id();

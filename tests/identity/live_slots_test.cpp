@@ -217,6 +217,35 @@ INSTANTIATE_TEST_SUITE_P(
                     std::pair{"full", "0 0 4294967295\n"}),
     [](auto const& row) { return std::string(row.param.first); });
 
+TEST(LiveSlots, NativeIdsAreAlwaysThemselves) {
+  LiveSlots slots = make(kSeedMap, Collisions::native);
+  EXPECT_EQ(slots.present(60000), 1633u);
+  EXPECT_EQ(slots.present(1633), 1633u) << "a process of 1633 runs as 1633";
+  EXPECT_EQ(slots.truth(1633), 60000u);
+  LiveSlots other = make(kSeedMap, Collisions::native);
+  EXPECT_EQ(other.present(1633), 1633u);
+  EXPECT_EQ(other.present(60000), 1633u) << "what was seen only on files does not move a hash slot";
+}
+
+TEST(LiveSlots, NativeForeignIdsNeverShareAndAvoidWhatIsUsed) {
+  LiveSlots slots = make(kSeedMap, Collisions::native);
+  for (Id id = 1634; id < 1640; ++id) EXPECT_EQ(slots.present(id), id);
+  EXPECT_EQ(slots.present(60000), 1633u);
+  EXPECT_EQ(slots.present(5001), 1640u) << "the same hash slot as 60000; 1634.. are in use";
+  LiveSlots acting = make(kSeedMap, Collisions::native);
+  EXPECT_EQ(acting.truth(1633), 1633u) << "a process acts with this id";
+  EXPECT_EQ(acting.present(60000), 1634u);
+}
+
+TEST(LiveSlots, NativeUsesSeenIdsRatherThanNone) {
+  LiveSlots slots = make(kSeedMap, Collisions::native, {1000, 1001});
+  EXPECT_EQ(slots.present(1000) + slots.present(1001), 2001u);
+  Id const first = slots.present(70000), second = slots.present(70001);
+  EXPECT_NE(first, second);
+  EXPECT_NE(first, slots.nobody_id());
+  EXPECT_EQ(slots.present(70002), slots.nobody_id());
+}
+
 TEST(LiveSlots, MemoryIsBoundedWhateverIsAsked) {
   LiveSlots slots = make(kSeedMap);
   for (Id id = 70000; id < 3070000; ++id) slots.present(id);
