@@ -188,6 +188,8 @@ base::Checked<base::Unit> Server::add(const config::MountOptions& options,
   Served* entry = served.get();
   auto overlay = std::make_unique<fusefs::Overlay>(std::move(stack), std::move(uids),
                                                    std::move(gids), wanted, *reactor_);
+  if (overlay->nodes().root()->dir->layers.empty())
+    return base::refuse("lowerdir " + options.lowerdirs.front() + ": its root cannot be read");
   overlay->on_corrupt = [entry](const std::string& name) {
     if (entry->corrupt.admit(static_cast<std::uint64_t>(::time(nullptr))))
       log::line(log::Level::warning, "record.corrupt",

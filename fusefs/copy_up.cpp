@@ -166,7 +166,7 @@ base::Result<bool> Overlay::copy_small(int from, int to, std::uint64_t size) {
   return static_cast<std::uint64_t>(got) == size;
 }
 
-ring::Task<base::Result<>> Overlay::copy_data(int from, int to, std::uint64_t size) {
+ring::Task<base::Result<>> Overlay::copy_data(Node* node, int from, int to, std::uint64_t size) {
   if (size == 0) co_return base::Unit{};
   if (can_clone_) {
     if (::ioctl(to, FICLONE, from) == 0) co_return base::Unit{};
@@ -179,6 +179,7 @@ ring::Task<base::Result<>> Overlay::copy_data(int from, int to, std::uint64_t si
   std::unique_ptr<void, FreeBuffer> buffer(std::malloc(kChunk));
   if (!buffer) co_return base::fail(ENOMEM);
   while (done < size) {
+    if (node->file_part().abandon) co_return base::fail(EINTR);
     // Holes stay holes.
     off_t data = ::lseek(from, static_cast<off_t>(done), SEEK_DATA);
     if (data < 0 && errno == ENXIO) break;
@@ -209,7 +210,7 @@ ring::Task<base::Result<>> Overlay::copy_up_file(Node* node, std::uint64_t limit
   auto target = at::open(to, O_RDWR | O_CREAT | O_EXCL, made_mode);
   if (!target) co_return tl::make_unexpected(target.error());
   std::uint64_t size = std::min<std::uint64_t>(limit, static_cast<std::uint64_t>(st.st_size));
-  base::Result<> done = co_await copy_data(source->get(), target->get(), size);
+  base::Result<> done = co_await copy_data(node, source->get(), target->get(), size);
   // A hole at the end has not been written; a clone is as long as its source.
   struct stat made;
   if (done && (can_clone_ || size > kSmallFile) && ::fstat(target->get(), &made) == 0 &&
@@ -249,6 +250,7 @@ ring::Task<base::Result<>> Overlay::copy_up(Node* node, std::uint64_t size) {
   }
   auto event = std::make_shared<ring::Event>(io_.reactor());
   node->file_part().copying = event;
+  node->file->abandon = false;
   base::Result<> done = co_await copy_up_file(node, size);
   node->file_part().copying = nullptr;
   event->fire();

@@ -53,7 +53,8 @@ constexpr std::array<OpRow, wire::kOpCount> make_table() {
   t[FUSE_READDIRPLUS] = {.name = "readdirplus", .min_body = 40, .now = on_readdirplus};
   t[FUSE_RENAME2] = {.name = "rename2", .min_body = 20, .later = on_rename2};
   t[FUSE_LSEEK] = {.name = "lseek", .min_body = 24, .now = on_lseek};
-  t[FUSE_COPY_FILE_RANGE] = {.name = "copy_file_range", .min_body = 56, .now = on_copy_file_range};
+  t[FUSE_COPY_FILE_RANGE] = {
+      .name = "copy_file_range", .min_body = 56, .later = on_copy_file_range};
   t[FUSE_SETUPMAPPING] = {.name = "setupmapping"};
   t[FUSE_REMOVEMAPPING] = {.name = "removemapping"};
   t[wire::kOpSyncfs] = {.name = "syncfs", .now = on_syncfs};

@@ -52,7 +52,7 @@ UNI_NOW(on_release);
 UNI_LATER(on_fsync);
 UNI_LATER(on_fallocate);
 UNI_NOW(on_lseek);
-UNI_NOW(on_copy_file_range);
+UNI_LATER(on_copy_file_range);
 UNI_LATER(on_ioctl);
 UNI_NOW(on_syncfs);
 UNI_NOW(on_opendir);

@@ -210,24 +210,36 @@ Done on_lseek(Overlay& fs, Request& request, Answer& answer) {
   return base::Unit{};
 }
 
-// A part of what was asked for is a legal answer: no request holds the others up for long.
-Done on_copy_file_range(Overlay& fs, Request& request, Answer& answer) {
-  constexpr std::size_t kPiece = 4 * 1024 * 1024;
-  auto in = request.reader().take<fuse_copy_file_range_in>();
-  TRY(from, file_of(fs, request, in->fh_in));
-  auto to = fs.handles().find(in->fh_out);
-  Node* target = fs.nodes().find(in->nodeid_out);
-  if (!to || !to->fd || to->node.get() != target || !may_write(*to)) return base::fail(EBADF);
-  if (!caller_of(fs, request).privileged) TRY_VOID(kill_privileges(fs, request, target));
-  auto in_at = static_cast<off_t>(in->off_in), out_at = static_cast<off_t>(in->off_out);
-  ssize_t n =
-      ::copy_file_range(from->fd->get(), &in_at, to->fd->get(), &out_at,
-                        std::min<std::uint64_t>(in->len, kPiece), static_cast<unsigned>(in->flags));
-  TRY_VOID(base::check(n));
+// A part of what was asked for is a legal answer: no request holds the others up for long. What is
+// not in the page cache goes through a kernel worker.
+ring::Task<Done> on_copy_file_range(Overlay& fs, Request& request, Answer& answer) {
+  constexpr std::size_t kPiece = 1024 * 1024;
+  fuse_copy_file_range_in in = *request.reader().take<fuse_copy_file_range_in>();
+  CO_TRY(from, file_of(fs, request, in.fh_in));
+  auto to = fs.handles().find(in.fh_out);
+  Node* target = fs.nodes().find(in.nodeid_out);
+  if (!to || !to->fd || to->node.get() != target || !may_write(*to)) co_return base::fail(EBADF);
+  if (!caller_of(fs, request).privileged) CO_TRY_VOID(kill_privileges(fs, request, target));
+  SharedFd source = from->fd, sink = to->fd;
+  auto in_at = static_cast<off_t>(in.off_in), out_at = static_cast<off_t>(in.off_out);
+  std::size_t want = std::min<std::uint64_t>(in.len, kPiece);
+  ssize_t n;
+  if (cached_part(source->get(), in.off_in, want)) {
+    n = ::copy_file_range(source->get(), &in_at, sink->get(), &out_at, want,
+                          static_cast<unsigned>(in.flags));
+    CO_TRY_VOID(base::check(n));
+  } else {
+    Buffer data = request.buffers->take();
+    want = std::min(want, request.buffers->size());
+    n = co_await fs.io().read(source->get(), data.get(), want, in_at);
+    if (n > 0)
+      n = co_await fs.io().write(sink->get(), data.get(), static_cast<std::size_t>(n), out_at);
+    if (n < 0) co_return base::fail(static_cast<int>(-n));
+  }
   fuse_write_out out{};
   out.size = static_cast<std::uint32_t>(n);
   answer.put(out);
-  return base::Unit{};
+  co_return base::Unit{};
 }
 
 Done on_syncfs(Overlay& fs, Request&, Answer&) {

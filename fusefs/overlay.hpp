@@ -84,6 +84,10 @@ class Overlay {
   // --- content (copy_up.cpp, files.cpp) ---
   /// Brings the node into the upper layer. At most `size` bytes of data are copied.
   ring::Task<base::Result<>> copy_up(Node* node, std::uint64_t size = UINT64_MAX);
+  /// Ends the copy-up under way, if any, with EINTR: its caller got a signal.
+  void interrupt(Node* node) {
+    if (node->file && node->file->copying) node->file->abandon = true;
+  }
   bool in_upper(const Node* node) const { return stack_.writable && node->layer == 0; }
   base::Result<std::shared_ptr<OpenFile>> open(Node* node, int flags);
   base::Result<std::shared_ptr<Listing>> list(Node* dir);
@@ -178,7 +182,7 @@ class Overlay {
   base::Result<> copy_up_special(Node* node);
   ring::Task<base::Result<>> copy_up_file(Node* node, std::uint64_t size);
   base::Result<bool> copy_small(int from, int to, std::uint64_t size);
-  ring::Task<base::Result<>> copy_data(int from, int to, std::uint64_t size);
+  ring::Task<base::Result<>> copy_data(Node* node, int from, int to, std::uint64_t size);
   base::Result<> copy_identity(Node* node, const ring::at::Where& from, const struct stat& st,
                                const ring::at::Where& to, mode_t made);
   base::Result<> copy_xattrs(const ring::at::Where& from, const ring::at::Where& to);

@@ -44,8 +44,7 @@ struct Request {
   Node* node = nullptr;  // of header.nodeid
   BufferPool* buffers = nullptr;
   Buffer storage{nullptr, {nullptr}};  // keeps body alive when the handler has to wait
-  bool interrupted = false;
-  bool setxattr_ext = true;  // the connection has agreed on FUSE_SETXATTR_EXT
+  bool setxattr_ext = true;            // the connection has agreed on FUSE_SETXATTR_EXT
 
   base::Reader reader() const { return base::Reader(body); }
 };

@@ -145,13 +145,13 @@ ring::Task<void> Session::run_later(const OpRow& row, std::unique_ptr<InFlight> 
   if (ended_ && in_flight_.empty()) finish();
 }
 
-// A request that has been answered meanwhile needs nothing; one that waits for data notices the
-// mark.
+// A request that has been answered meanwhile needs nothing. Of those that wait, only a copy-up
+// takes long enough for its caller to lose patience: it ends with EINTR and nothing has changed.
 void Session::interrupt(const Request& request) {
-  if (auto in = request.reader().take<fuse_interrupt_in>()) {
-    auto found = in_flight_.find(in->unique);
-    if (found != in_flight_.end()) found->second->request.interrupted = true;
-  }
+  auto in = request.reader().take<fuse_interrupt_in>();
+  auto found = in ? in_flight_.find(in->unique) : in_flight_.end();
+  if (found != in_flight_.end() && found->second->request.node)
+    overlay_->interrupt(found->second->request.node);
 }
 
 void Session::init(const Request& request) {
