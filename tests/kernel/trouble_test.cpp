@@ -134,6 +134,36 @@ TEST(Trouble, ManyProcessesAtOnceLeaveOneTruth) {
   EXPECT_EQ(describe_tree(m.lower(0)) + describe_tree(m.lower(1)), before);
 }
 
+/// The kernel's write-back cache can lose the truncation of an open(O_TRUNC) that it leaves to the
+/// server (FUSE_ATOMIC_O_TRUNC) when a chmod comes between: the old end of the file comes back.
+TEST(Trouble, RewritesUnderAChmodLeaveNoOldEnd) {
+  OverlayMount m;
+  m.mount();
+  for (unsigned round = 0; round < 150; ++round) {
+    const std::string path = m.at("f");
+    write_file(path, "start");
+    std::vector<pid_t> children;
+    for (unsigned seed = 0; seed < 4; ++seed) {
+      const pid_t child = fork();
+      if (child == 0) {
+        std::mt19937 random(round * 10 + seed);
+        for (int i = 0; i < 40; ++i) {
+          const unsigned what = random() % 3;
+          if (what == 0) write_file(path, std::string(random() % 20000, 'x'));
+          if (what == 1) append_file(path, "more");
+          if (what == 2) chmod(path.c_str(), 0700 | random() % 0100);
+        }
+        _exit(0);
+      }
+      children.push_back(child);
+    }
+    for (const pid_t child : children) waitpid(child, nullptr, 0);
+    const base::Fd dir = open_at(m.merged(), O_RDONLY | O_DIRECTORY);
+    ASSERT_EQ(outcome(syncfs(dir.get())), "ok");
+    ASSERT_EQ(stat_of(m.upper() + "/f").st_size, stat_of(path).st_size) << "round " << round;
+  }
+}
+
 TEST(Trouble, AppendsOfManyProcessesToALowerFileAllArrive) {
   OverlayMount m;
   write_file(m.lower() + "/log", "");
