@@ -137,7 +137,9 @@ Body data_body(std::uint32_t op, Input& in) {
     head.offset = in.number();
     head.write_flags = in.byte() % 8;
     head.size = in.byte() * 16u;
-    return Body().put(head).raw(std::string(head.size - in.byte() / 250 * 8u % 16, 'w'));
+    std::size_t missing = in.byte() < 250 ? 0 : 8;
+    return Body().put(head).raw(
+        std::string(head.size - std::min<std::size_t>(head.size, missing), 'w'));
   }
   if (op == FUSE_COPY_FILE_RANGE) {
     fuse_copy_file_range_in head{};
