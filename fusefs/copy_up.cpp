@@ -131,6 +131,7 @@ base::Result<> Overlay::copy_up_special(Node* node) {
   struct stat shown = present(*node, st);
   what.mode = shown.st_mode;
   what.rdev = shown.st_rdev;
+  if (S_ISCHR(what.mode) && what.rdev == 0) return base::fail(EPERM);  // it would be a whiteout
   if (S_ISLNK(shown.st_mode)) {
     TRY(target, at::readlink(from));
     what.target = std::move(target);
@@ -242,7 +243,7 @@ ring::Task<base::Result<>> Overlay::copy_up(Node* node, std::uint64_t size) {
   Pin pin(nodes_, node);
   if (node->file && node->file->copying) {
     std::shared_ptr<ring::Event> other = node->file->copying;
-    co_await *other;
+    co_await other->wait();
     // It may have failed, or have copied less than we were asked for: a shorter file was then asked
     // for too.
     if (node->layer == 0) co_return base::Unit{};

@@ -16,6 +16,9 @@ namespace ring {
 /// before.
 class Completion {
  public:
+  Completion() = default;
+  Completion(const Completion&) = delete;
+  Completion& operator=(const Completion&) = delete;
   /// `more`: further answers to the same submission will follow (multishot).
   virtual void complete(int result, bool more) = 0;
 

@@ -51,14 +51,22 @@ class Watch {
 };
 
 /// Waiters for something that happens once. fire() resumes them from the reactor's queue.
+/// `co_await event.wait()`: g++ 12 may copy an awaited object that has a name, and who waited in the
+/// copy of an Event waited for ever.
 class Event {
  public:
+  struct Wait {
+    Event& event;
+    bool await_ready() const noexcept { return event.fired_; }
+    void await_suspend(std::coroutine_handle<> waiter) { event.waiters_.push_back(waiter); }
+    void await_resume() const noexcept {}
+  };
   explicit Event(Reactor& reactor) : reactor_(reactor) {}
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
   void fire();
   bool fired() const { return fired_; }
-  bool await_ready() const noexcept { return fired_; }
-  void await_suspend(std::coroutine_handle<> waiter) { waiters_.push_back(waiter); }
-  void await_resume() const noexcept {}
+  Wait wait() { return Wait{*this}; }
 
  private:
   Reactor& reactor_;
