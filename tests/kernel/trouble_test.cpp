@@ -148,7 +148,7 @@ TEST(Trouble, RewritesUnderAChmodLeaveNoOldEnd) {
       if (child == 0) {
         std::mt19937 random(round * 10 + seed);
         for (int i = 0; i < 40; ++i) {
-          const unsigned what = random() % 3;
+          const auto what = random() % 3;
           if (what == 0) write_file(path, std::string(random() % 20000, 'x'));
           if (what == 1) append_file(path, "more");
           if (what == 2) chmod(path.c_str(), 0700 | random() % 0100);
