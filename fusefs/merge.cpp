@@ -37,7 +37,6 @@ Merge::Step Merge::visit_dir(Walk& walk, const at::Where& where, LayerIndex laye
     follow(static_cast<LayerIndex>(layer + 1), facts.redirect, 0, walk.found.versions);
     return Step::stop;
   }
-  if (facts.redirect.find('/') != std::string::npos) return Step::stop;  // not a form that exists
   walk.name = facts.redirect;
   walk.renamed = true;
   return Step::next_layer;
@@ -69,6 +68,10 @@ Merge::Step Merge::visit(Walk& walk, LayerDir& version, bool last) {
         OwnerStore::is_special(st->st_mode) && fs_.may_have_sidecar(walk.parent, version);
     facts = fs_.owners_.read(where, *st, sidecar);
   }
+  if (facts.error) {
+    walk.error = base::Errno{facts.error};
+    return Step::stop;
+  }
   if (!walk.any) {
     walk.any = true;
     walk.found.layer = version.layer;
@@ -98,6 +101,7 @@ base::Result<Overlay::Found> Merge::root() {
     at::Where where{layers[i].root.get(), "."};
     TRY(st, at::stat(where));
     Facts facts = fs_.owners_.read(where, st, false);
+    if (facts.error) return base::fail(facts.error);
     if (i == 0) {
       walk.found.st = st;
       walk.found.facts = facts;
@@ -124,18 +128,13 @@ void Merge::follow(LayerIndex first, std::string_view path, unsigned depth,
     bool present = true, stop = false;
     std::string redirect;
     std::string remaining;
+    base::Fd here;  // one name at a time: an image decides how long the path is
     for (std::size_t i = 0; i < parts.size() && present; ++i) {
-      const std::string parent = walked.empty() ? "." : walked;
+      int dir = here.valid() ? here.get() : fs_.stack_.layers[layer].root.get();
       walked = walked.empty() ? parts[i] : walked + "/" + parts[i];
-      int root = fs_.stack_.layers[layer].root.get();
-      auto dir = at::open_beneath(root, parent.c_str(), O_PATH | O_DIRECTORY);
-      if (!dir) {
-        present = false;
-        break;
-      }
-      at::Where where{dir->get(), parts[i]};
+      at::Where where{dir, parts[i]};
       auto st = at::stat(where);
-      bool covered = at::stat({dir->get(), std::string(kWhiteoutPrefix) + parts[i]}).has_value();
+      bool covered = at::stat({dir, std::string(kWhiteoutPrefix) + parts[i]}).has_value();
       stop |= covered;
       if (!st || !S_ISDIR(st->st_mode)) {
         present = false;
@@ -144,10 +143,18 @@ void Merge::follow(LayerIndex first, std::string_view path, unsigned depth,
       }
       Facts facts = fs_.owners_.read(where, *st, false);
       stop |= facts.opaque || opaque_file(where);
-      if (facts.redirect.starts_with("/") && redirect.empty() && !stop) {
-        redirect = facts.redirect;
+      if (!facts.redirect.empty() && redirect.empty() && !stop) {
+        std::size_t above = walked.size() - parts[i].size();
+        bool absolute = facts.redirect.front() == '/';
+        redirect = absolute ? facts.redirect : "/" + walked.substr(0, above) + facts.redirect;
         for (std::size_t j = i + 1; j < parts.size(); ++j) remaining += "/" + parts[j];
       }
+      auto next = at::open(where, O_PATH | O_DIRECTORY);
+      if (!next) {
+        present = false;
+        break;
+      }
+      here = std::move(*next);
     }
     if (present) versions.push_back(version_in(layer, std::make_shared<std::string>(walked)));
     if (stop) return;

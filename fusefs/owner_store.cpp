@@ -36,11 +36,35 @@ constexpr std::array<std::string_view, 3> kOpaqueKeys = {
 constexpr std::array<std::string_view, 2> kRedirectKeys = {"trusted.overlay.redirect",
                                                            "user.overlay.redirect"};
 
-std::optional<std::string> value_of(const at::Where& where, std::string_view key,
-                                    std::size_t limit) {
+// A failure that says nothing about the file. Who took it for "no record" would show the owner on
+// disk: root, in a pool of one id.
+void note_trouble(int error, Facts& facts) {
+  if (error == EIO || error == ENOMEM || error == EMFILE || error == ENFILE) facts.error = error;
+}
+
+std::optional<std::string> value_of(const at::Where& where, std::string_view key, std::size_t limit,
+                                    Facts& facts) {
   auto value = at::get_xattr(where, std::string(key).c_str(), limit);
-  if (!value) return std::nullopt;
-  return std::move(*value);
+  if (value) return std::move(*value);
+  note_trouble(value.error().value, facts);
+  return std::nullopt;
+}
+
+// As the kernel's overlayfs has it: one name, or "/" and names. "." and ".." are none, and what an
+// image may plant beyond that leads nowhere.
+bool well_formed_redirect(std::string_view path) {
+  bool absolute = path.starts_with('/');
+  if (absolute) path.remove_prefix(1);
+  if (!absolute && path.find('/') != path.npos) return false;
+  if (path.find('\0') != path.npos) return false;
+  for (;;) {
+    std::size_t end = std::min(path.find('/'), path.size());
+    std::string_view name = path.substr(0, end);
+    if (name.empty() || name == "." || name == ".." || name.size() > 255) return false;
+    if (name.starts_with(kWhiteoutPrefix)) return false;
+    if (end == path.size()) return true;
+    path.remove_prefix(end + 1);
+  }
 }
 
 std::uint64_t fnv64(std::string_view text) {
@@ -57,7 +81,8 @@ bool OwnerStore::needs_record(Owner owner) const {
 
 std::string OwnerStore::sidecar_name(std::string_view entry) {
   std::string name(kSidecarPrefix);
-  if (entry.size() + name.size() <= 255) return name.append(entry);
+  // What begins like a hash is hashed as well, or it could be made to name another's sidecar.
+  if (entry.size() + name.size() <= 255 && !entry.starts_with('#')) return name.append(entry);
   char digits[34];
   std::snprintf(digits, sizeof digits, "#%016llx%016llx",
                 static_cast<unsigned long long>(fnv64(entry)),
@@ -74,6 +99,7 @@ Facts OwnerStore::read(const at::Where& where, const struct stat& st, bool sidec
     return facts;
   }
   auto names = at::list_xattr(where);
+  if (!names) note_trouble(names.error().value, facts);
   if (!names || names->empty()) return facts;
   for_each_name(*names, [&](std::string_view name) {
     if (!identity::is_internal_xattr(name)) facts.visible_xattrs = true;
@@ -82,10 +108,15 @@ Facts OwnerStore::read(const at::Where& where, const struct stat& st, bool sidec
   read_record(where, *names, facts);
   if (!S_ISDIR(st.st_mode)) return facts;
   for (std::string_view key : kOpaqueKeys)
-    if (!facts.opaque && has_name(*names, key)) facts.opaque = value_of(where, key, 16) == "y";
+    if (!facts.opaque && has_name(*names, key))
+      facts.opaque = value_of(where, key, 16, facts) == "y";
   for (std::string_view key : kRedirectKeys)
     if (facts.redirect.empty() && has_name(*names, key))
-      facts.redirect = value_of(where, key, 4096).value_or("");
+      facts.redirect = value_of(where, key, kRedirectMax, facts).value_or("/");
+  if (!facts.redirect.empty() && !well_formed_redirect(facts.redirect)) {
+    facts.redirect.clear();
+    facts.opaque = facts.corrupt = true;  // nothing of the layers below is known to belong here
+  }
   return facts;
 }
 
@@ -93,7 +124,7 @@ void OwnerStore::read_record(const at::Where& where, const std::string& names, F
   // Mode and type may come from an override although the owner comes from our own record.
   for (std::string_view key : identity::kOverrideXattrs) {
     if (facts.override_stat || !has_name(names, key)) continue;
-    auto text = value_of(where, key, kRecordLimit);
+    auto text = value_of(where, key, kRecordLimit, facts);
     auto parsed = identity::parse_override_stat(text.value_or(""));
     if (parsed) {
       facts.override_stat = *parsed;
@@ -104,14 +135,14 @@ void OwnerStore::read_record(const at::Where& where, const std::string& names, F
   }
   if (!facts.override_stat && has_name(names, identity::kRootlessXattr)) {
     auto parsed = identity::parse_rootlesscontainers(
-        value_of(where, identity::kRootlessXattr, kRecordLimit).value_or(""));
+        value_of(where, identity::kRootlessXattr, kRecordLimit, facts).value_or(""));
     if (!parsed) facts.corrupt = true;
     if (parsed && parsed->first != identity::kNoId) facts.owner.uid = parsed->first;
     if (parsed && parsed->second != identity::kNoId) facts.owner.gid = parsed->second;
   }
   auto own = [&](std::string_view key, Id& id) {
     if (!has_name(names, key)) return;
-    auto parsed = identity::parse_id(value_of(where, key, kRecordLimit).value_or(""));
+    auto parsed = identity::parse_id(value_of(where, key, kRecordLimit, facts).value_or(""));
     if (parsed)
       id = *parsed;
     else
@@ -122,8 +153,15 @@ void OwnerStore::read_record(const at::Where& where, const std::string& names, F
 }
 
 void OwnerStore::read_sidecar(const at::Where& where, const struct stat& st, Facts& facts) const {
-  auto fd = at::open({where.dir, sidecar_name(where.name)}, O_RDONLY);
-  if (!fd) return;
+  at::Where at{where.dir, sidecar_name(where.name)};
+  auto kind = at::stat(at);
+  if (!kind) return;
+  auto fd = base::Result<base::Fd>(base::fail(EINVAL));
+  if (S_ISREG(kind->st_mode)) fd = at::open(at, O_RDONLY);  // opening a device may do something
+  if (!fd) {
+    facts.corrupt = true;
+    return note_trouble(fd.error().value, facts);
+  }
   char text[kSidecarSize + 1] = {};
   unsigned uid = 0, gid = 0;
   char end = 0;

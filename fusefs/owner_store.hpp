@@ -35,6 +35,7 @@ struct Facts {
   bool default_acl = false;
   bool visible_xattrs = false;  // a container may see some
   bool corrupt = false;         // a record was there and not believed
+  int error = 0;                // what is there can not be read just now (EIO, EMFILE, ...)
   std::string redirect;         // of a directory: where its lower versions are
 };
 
@@ -42,6 +43,7 @@ inline constexpr std::string_view kWhiteoutPrefix = ".wh.";
 inline constexpr std::string_view kMetaPrefix = ".wh..wh.";
 inline constexpr std::string_view kOpaqueFile = ".wh..wh..opq";
 inline constexpr std::string_view kSidecarPrefix = ".wh..wh.un.";
+inline constexpr std::size_t kRedirectMax = 4095;  // bytes; a longer one is not read back
 
 class OwnerStore {
  public:
