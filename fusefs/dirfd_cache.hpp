@@ -43,6 +43,7 @@ class DirfdCache {
       for (const LayerDir& version : node.dir->layers) drop(node.id, version.layer);
   }
   std::size_t size() const { return order_.size(); }
+  std::size_t limit() const { return limit_; }
 
  private:
   struct Entry {

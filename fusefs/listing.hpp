@@ -23,6 +23,8 @@ class Listing {
     names_.append(name);
   }
   std::size_t size() const { return items_.size(); }
+  /// Bytes of memory.
+  std::size_t weight() const { return names_.capacity() + items_.capacity() * sizeof(Item); }
   const Item& item(std::size_t i) const { return items_[i]; }
   std::string_view name(const Item& item) const {
     return std::string_view(names_).substr(item.begin, item.length);

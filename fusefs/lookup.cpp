@@ -141,21 +141,17 @@ base::Result<Entry> Overlay::lookup(Node* parent, std::string_view name) {
   return Entry{node, st};
 }
 
-base::Result<int> Overlay::open_version(Node* dir, LayerIndex layer) {
+// `above`: the parent's version, or -1 when that is in the cache.
+base::Result<base::Fd> Overlay::open_version(Node* dir, LayerIndex layer, int above) {
   LayerDir* version = dir->in_layer(layer);
   if (!version) return base::fail(ENOENT);
-  base::Result<base::Fd> fd = base::fail(ENOENT);
-  if (version->path) {
-    fd = at::open_beneath(stack_.layers[layer].root.get(), version->path->c_str(),
-                          O_PATH | O_DIRECTORY);
-  } else {
-    Node* parent = dir->name.parent;
-    int above =
-        parent == nodes_.root() ? stack_.layers[layer].root.get() : dirfds_.find(parent->id, layer);
-    fd = at::open({above, dir->name.text}, O_PATH | O_DIRECTORY);
-  }
-  if (!fd) return tl::make_unexpected(fd.error());
-  return dirfds_.insert(dir->id, layer, std::move(*fd));
+  if (version->path)
+    return at::open_beneath(stack_.layers[layer].root.get(), version->path->c_str(),
+                            O_PATH | O_DIRECTORY);
+  Node* parent = dir->name.parent;
+  if (parent == nodes_.root()) above = stack_.layers[layer].root.get();
+  if (above < 0) above = dirfds_.find(parent->id, layer);
+  return at::open({above, dir->name.text}, O_PATH | O_DIRECTORY);
 }
 
 base::Result<int> Overlay::dir_fd(Node* dir, LayerIndex layer) {
@@ -172,10 +168,19 @@ base::Result<int> Overlay::dir_fd(Node* dir, LayerIndex layer) {
     if (!version || at->gone || !at->name.parent) return base::fail(ENOENT);
     if (version->path) break;
   }
+  // Only the end of a long way is kept: an operation holds descriptors of two or three directories,
+  // and looking for the last of them must not push the first out.
+  base::Fd passing;
   base::Result<int> fd = base::fail(ENOENT);
   for (; !closed.empty(); closed.pop_back()) {
-    fd = open_version(closed.back(), layer);
-    if (!fd) return fd;
+    auto opened = open_version(closed.back(), layer, passing.get());
+    if (!opened) return tl::make_unexpected(opened.error());
+    if (closed.size() > dirfds_.limit() / 4) {
+      passing = std::move(*opened);
+      continue;
+    }
+    fd = dirfds_.insert(closed.back()->id, layer, std::move(*opened));
+    passing.reset();
   }
   return fd;
 }
@@ -199,13 +204,17 @@ std::string Overlay::path_in_lowers(Node* dir) {
   return path;
 }
 
-bool Overlay::lower_has(Node* parent, std::string_view name) {
+// A layer that can not be asked is no layer without the name: an unlink would bring that one back.
+base::Result<bool> Overlay::lower_has(Node* parent, std::string_view name) {
   if (!parent->dir) return false;
   for (LayerDir& version : parent->dir->layers) {
     if (version.layer == 0 && stack_.writable) continue;
     auto dir = dir_fd(parent, version.layer);
-    if (!dir) continue;
-    if (auto st = at::stat({*dir, std::string(name)})) return !Merge::is_whiteout(*st);
+    if (!dir && dir.error().value == ENOENT) continue;
+    if (!dir) return tl::make_unexpected(dir.error());
+    auto st = at::stat({*dir, std::string(name)});
+    if (st) return !Merge::is_whiteout(*st);
+    if (st.error().value != ENOENT) return tl::make_unexpected(st.error());
     if (hides(parent, version, name)) return false;
   }
   return false;

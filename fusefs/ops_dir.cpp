@@ -54,7 +54,7 @@ base::Result<std::shared_ptr<Listing>> listing_of(Overlay& fs, const Request& re
   // A read from the start is a rewinddir(3): it sees what is there by now.
   if (in.offset == 0 || !file->listing) {
     TRY(fresh, fs.list(request.node));
-    file->listing = std::move(fresh);
+    fs.handles().put_listing(*file, std::move(fresh));
   }
   return file->listing;
 }

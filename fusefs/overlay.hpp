@@ -121,13 +121,13 @@ class Overlay {
   friend class Merge;
   struct Found;
 
-  base::Result<int> open_version(Node* dir, LayerIndex layer);
+  base::Result<base::Fd> open_version(Node* dir, LayerIndex layer, int above);
   base::Result<Node*> adopt(Node* parent, std::string_view name, Found& found);
   void take_facts(Node* node, const struct stat& st, const Facts& facts);
   std::uint64_t present_ino(LayerIndex layer, ino_t ino) const;
   base::Result<> check_name(std::string_view name) const;
   /// Whether a layer below the upper one shows `name` in this directory.
-  bool lower_has(Node* parent, std::string_view name);
+  base::Result<bool> lower_has(Node* parent, std::string_view name);
   /// Path of a directory's version from its layer's root, with a slash at its end ("" for the
   /// root).
   std::string path_in_layer(Node* dir, LayerIndex layer);

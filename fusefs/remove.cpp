@@ -62,7 +62,11 @@ base::Result<> Overlay::unlink(Node* parent, std::string_view name_view) {
   Pin node(nodes_, known);
   if (node->is_dir()) return base::fail(EISDIR);
   bool upper = in_upper(known);
-  bool covered = !upper || lower_has(parent, name_view);
+  bool covered = !upper;
+  if (upper) {
+    TRY(lower, lower_has(parent, name_view));
+    covered = lower;
+  }
   TRY_VOID(ensure_upper(parent));
   if (node->lookups > 0) TRY_VOID(keep_orphan(known));
   TRY(dir, dir_fd(parent, 0));
@@ -114,7 +118,7 @@ base::Result<> Overlay::rmdir(Node* parent, std::string_view name_view) {
   if (!node->is_dir()) return base::fail(ENOTDIR);
   TRY(empty, is_empty(node.get()));
   if (!empty) return base::fail(ENOTEMPTY);
-  bool covered = lower_has(parent, name_view);
+  TRY(covered, lower_has(parent, name_view));
   TRY_VOID(ensure_upper(parent));
   if (node->lookups > 0) TRY_VOID(keep_orphan(node.get()));
   TRY(dir, dir_fd(parent, 0));

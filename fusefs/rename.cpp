@@ -45,6 +45,7 @@ base::Result<> Overlay::check_move(Move& move) {
 base::Result<> Overlay::set_redirect(Node* node) {
   // Said in the terms of all lower layers together: a layer in between may itself redirect.
   std::string redirect = path_in_lowers(node);
+  if (redirect.size() > kRedirectMax) return base::fail(ENAMETOOLONG);
   TRY(where, locate(node));
   const char* key =
       stack_.opaque == OpaqueForm::trusted ? "trusted.overlay.redirect" : "user.overlay.redirect";
@@ -180,11 +181,15 @@ ring::Task<base::Result<>> Overlay::rename(Node* parent, std::string name, Node*
     co_return base::fail(ESTALE);
   CO_TRY_VOID(ensure_upper(parent));
   CO_TRY_VOID(ensure_upper(new_parent));
-  move.covered = lower_has(parent, name);
-  move.new_covered = lower_has(new_parent, new_name);
+  CO_TRY(covered, lower_has(parent, name));
+  CO_TRY(new_covered, lower_has(new_parent, new_name));
+  move.covered = covered;
+  move.new_covered = new_covered;
   auto ready = prepare_directory(move, move.node, move.new_covered);
   if (!ready && move.node->is_dir() && move.node->dir->layers.size() > 1) {
     CO_TRY_VOID(co_await copy_up_tree(move.node));  // no room for a redirect: the long way
+    if (nodes_.find(parent, name) != move.node || nodes_.find(new_parent, new_name) != move.target)
+      co_return base::fail(ESTALE);
     ready = prepare_directory(move, move.node, move.new_covered);
   }
   if (ready && move.exchange) ready = prepare_directory(move, move.target, move.covered);

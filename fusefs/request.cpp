@@ -12,6 +12,7 @@ BufferPool::~BufferPool() {
 }
 
 Buffer BufferPool::take() {
+  ++lent_;
   if (!free_.empty()) {
     Buffer buffer(free_.back(), Free{this});
     free_.pop_back();
@@ -23,6 +24,7 @@ Buffer BufferPool::take() {
 }
 
 void BufferPool::give_back(std::byte* p) {
+  --lent_;
   if (free_.size() < kKeep)
     free_.push_back(p);
   else

@@ -29,12 +29,15 @@ class BufferPool {
   ~BufferPool();
   Buffer take();
   std::size_t size() const { return size_; }
+  /// Buffers taken and not yet given back.
+  std::size_t lent() const { return lent_; }
 
  private:
   static constexpr std::size_t kKeep = 4;
   void give_back(std::byte* p);
   std::size_t size_;
   std::vector<std::byte*> free_;
+  std::size_t lent_ = 0;
 };
 using Buffer = BufferPool::Buffer;
 

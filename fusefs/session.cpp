@@ -39,6 +39,7 @@ struct Session::InFlight {
   Request request;
   Answer answer;
   std::uint64_t since = 0;
+  std::vector<std::byte> copy;  // of a small request, when many wait
 };
 
 Session::Session(ring::Reactor& reactor, base::Fd device, std::unique_ptr<Overlay> overlay,
@@ -123,7 +124,14 @@ void Session::handle(Buffer buffer, std::size_t size) {
   }
   auto work = std::make_unique<InFlight>();
   work->request = std::move(request);
-  work->request.storage = std::move(buffer);
+  // As many requests may wait as a container has threads: beyond a few they get what they need.
+  constexpr std::size_t kFew = 4, kSmall = 8192;
+  if (in_flight_.size() >= kFew && size <= kSmall) {
+    work->copy.assign(buffer.get(), buffer.get() + size);
+    work->request.body = std::span(work->copy).subspan(sizeof(fuse_in_header));
+  } else {
+    work->request.storage = std::move(buffer);
+  }
   ring::spawn(run_later(row, std::move(work)));
 }
 
