@@ -1,6 +1,7 @@
 // Changing owner, mode and times of a node that is in the upper layer already.
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <fstream>
@@ -35,10 +36,29 @@ base::Result<> Overlay::set_owner(Node* node, Owner owner, const Caller& caller)
   return base::Unit{};
 }
 
+// In an upper that another program has written, an override goes on to tell the mode: what chmod(2)
+// did to the file below it would not be seen, a set-id bit taken away would stay.
+base::Result<> Overlay::write_override(const Node& node, const at::Where& where, mode_t mode) {
+  identity::OverrideStat over{.uid = node.uid, .gid = node.gid, .mode = mode};
+  if (node.type != identity::NodeType::file && node.type != identity::NodeType::dir) {
+    over.type = node.type;
+    over.major = major(node.rdev);
+    over.minor = minor(node.rdev);
+  }
+  std::string key(identity::kOverrideXattrs[0]);
+  return at::set_xattr(where, key.c_str(), identity::format_override_stat(over));
+}
+
 base::Result<> Overlay::set_mode(Node* node, mode_t mode) {
   TRY(where, locate(node));
+  if (node->has_override) {
+    TRY_VOID(write_override(*node, where, mode & 07777));
+    node->override_mode = mode & 07777;
+  } else {
+    TRY_VOID(at::chmod(where, mode & 07777));
+  }
   if (node->is_dir()) node->setgid_dir = mode & S_ISGID;
-  return at::chmod(where, mode & 07777);
+  return base::Unit{};
 }
 
 base::Result<> Overlay::set_times(Node* node, const timespec times[2]) {
@@ -62,11 +82,12 @@ bool Overlay::in_group(const Node& node, const Caller& caller) const {
 
 base::Result<> Overlay::drop_privileges(Node* node, bool keep_lock_bit) {
   TRY(where, locate(node));
-  TRY(st, stat(node));
+  TRY(raw, stat(node));
+  struct stat st = present(*node, raw);
   if (!S_ISREG(st.st_mode)) return base::Unit{};
   mode_t mode = st.st_mode & 07777 & ~static_cast<mode_t>(S_ISUID);
   if (!keep_lock_bit || mode & S_IXGRP) mode &= ~static_cast<mode_t>(S_ISGID);
-  if (mode != (st.st_mode & 07777)) TRY_VOID(at::chmod(where, mode));
+  if (mode != (st.st_mode & 07777)) TRY_VOID(set_mode(node, mode));
   if (node->no_xattrs) return base::Unit{};
   auto removed = at::remove_xattr(where, "security.capability");
   if (!removed && removed.error().value != ENODATA && removed.error().value != EOPNOTSUPP)

@@ -22,6 +22,17 @@ Owner Overlay::new_owner(const Node& parent, const Caller& caller) const {
   return {caller.owner.uid, parent.setgid_dir ? parent.gid : caller.owner.gid};
 }
 
+// As kernels since 6.0 have it: whoever is not of the directory's group makes no program of it.
+mode_t Overlay::new_mode(const Node& parent, const NewFile& what, const Caller& caller) const {
+  mode_t mode = parent.default_acl ? what.mode : what.mode & ~what.umask;
+  constexpr mode_t kGroupProgram = S_ISGID | S_IXGRP;
+  if (!parent.setgid_dir) return mode;
+  if (S_ISDIR(mode)) return mode | S_ISGID;
+  if ((what.mode & kGroupProgram) == kGroupProgram && !in_group(parent, caller))
+    mode &= ~static_cast<mode_t>(S_ISGID);
+  return mode;
+}
+
 // One object of any type at a free name. Set-id bits come last, in dress().
 base::Result<> Overlay::make_at(const at::Where& where, const NewFile& what, mode_t mode,
                                 base::Fd* opened) {
@@ -129,8 +140,7 @@ base::Result<Entry> Overlay::create(Node* parent, std::string_view name_view, co
   TRY(dir, dir_fd(parent, 0));
   std::string name(name_view);
   Owner owner = new_owner(*parent, caller);
-  mode_t mode = parent->default_acl ? what.mode : what.mode & ~what.umask;
-  if (S_ISDIR(mode) && parent->setgid_dir) mode |= S_ISGID;
+  mode_t mode = new_mode(*parent, what, caller);
   bool hidden = hides(parent, *parent->in_layer(0), name);
   if (auto made = make_at({dir, name}, what, mode, opened); made) {
     auto dressed = dress({dir, name}, mode, owner);
@@ -160,7 +170,7 @@ base::Result<Entry> Overlay::create_unnamed(Node* parent, const NewFile& what, c
   TRY_VOID(ensure_upper(parent));
   TRY(dir, dir_fd(parent, 0));
   Owner owner = new_owner(*parent, caller);
-  mode_t mode = parent->default_acl ? what.mode : what.mode & ~what.umask;
+  mode_t mode = new_mode(*parent, what, caller);
   TRY(fd, at::open({dir, "."}, O_TMPFILE | O_RDWR, mode & 01777));
   at::Where where = at::by_fd(fd.get());
   TRY(st, dress(where, mode, owner));
@@ -211,6 +221,7 @@ ring::Task<base::Result<Entry>> Overlay::link(Node* node, Node* parent, std::str
   if (node->is_dir()) co_return base::fail(EPERM);
   if (nodes_.find(parent, name)) co_return base::fail(EEXIST);
   if (!in_upper(node)) CO_TRY_VOID(co_await copy_up(node));
+  if (nodes_.find(parent, name)) co_return base::fail(EEXIST);  // made while we copied
   CO_TRY_VOID(ensure_upper(parent));
   CO_TRY(from, locate(node));
   CO_TRY(dir, dir_fd(parent, 0));

@@ -45,6 +45,15 @@ Node* NodeTable::find(const Node* parent, std::string_view name) const {
   return nullptr;
 }
 
+// By identity: whatever else may claim the same place, this one leaves.
+void NodeTable::take_out(Name* name) {
+  Name** at = &buckets_[bucket(name->parent, name->text)];
+  while (*at && *at != name) at = &(*at)->next_in_bucket;
+  if (!*at) return;
+  *at = name->next_in_bucket;
+  --names_;
+}
+
 void NodeTable::grow() {
   std::vector<Name*> old(buckets_.size() * 2);
   old.swap(buckets_);
@@ -110,11 +119,13 @@ void NodeTable::remove_name(Node* parent, std::string_view text) {
     auto& more = node->file->names;
     if (name == &node->name) {  // the embedded name goes: another takes its place
       Name& heir = *more.back();
-      Name** heir_at = slot(heir.parent, heir.text);
+      take_out(&heir);
       node->name.parent = heir.parent;
       node->name.text = std::move(heir.text);
-      node->name.next_in_bucket = heir.next_in_bucket;
-      *heir_at = &node->name;
+      Name*& place = buckets_[bucket(node->name.parent, node->name.text)];
+      node->name.next_in_bucket = place;
+      place = &node->name;
+      ++names_;
       more.pop_back();
     } else {
       std::erase_if(more, [&](const auto& other) { return other.get() == name; });
@@ -176,17 +187,10 @@ void NodeTable::reap(Node* node) {
     if (on_death_) on_death_(*node);
     Node* parent = node->name.parent;
     std::vector<Node*> other_parents;
-    if (parent) {
-      Name** at = slot(parent, node->name.text);
-      if (*at == &node->name) {
-        *at = node->name.next_in_bucket;
-        --names_;
-      }
-    }
+    if (parent) take_out(&node->name);
     if (node->file)
       for (auto& name : node->file->names) {
-        *slot(name->parent, name->text) = name->next_in_bucket;
-        --names_;
+        take_out(name.get());
         other_parents.push_back(name->parent);
       }
     if (node->multi) {

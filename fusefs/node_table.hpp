@@ -63,6 +63,7 @@ class NodeTable {
   std::size_t bucket(const Node* parent, std::string_view name) const;
   Name** slot(const Node* parent, std::string_view name);
   void insert(Name* name);
+  void take_out(Name* name);
   void grow();
   void reap(Node* node);
 

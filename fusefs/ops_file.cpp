@@ -261,12 +261,13 @@ constexpr IoctlRow kIoctls[] = {
     {FS_IOC_FSSETXATTR, sizeof(fsxattr), true},
 };
 
-// A daemon of the initial root may set what a container's user may not: immutable, append-only.
+// A daemon of the initial root may set what a container's user may not: immutable, append-only, and
+// ext4's data journal.
 bool reserved(const IoctlRow& row, const std::byte* data) {
   if (row.command == FS_IOC_SETFLAGS) {
     int flags;
     std::memcpy(&flags, data, sizeof flags);
-    return flags & (FS_IMMUTABLE_FL | FS_APPEND_FL);
+    return flags & (FS_IMMUTABLE_FL | FS_APPEND_FL | FS_JOURNAL_DATA_FL);
   }
   fsxattr attr;
   std::memcpy(&attr, data, sizeof attr);

@@ -106,7 +106,8 @@ ring::Task<Done> on_setxattr(Overlay& fs, Request& request, Answer&) {
   xattrs_changed(node, where, key);
   if (in->setxattr_flags & FUSE_SETXATTR_ACL_KILL_SGID) {
     CO_TRY(st, fs.stat(node));
-    CO_TRY_VOID(fs.set_mode(node, st.st_mode & 07777 & ~static_cast<mode_t>(S_ISGID)));
+    mode_t mode = fs.present(*node, st).st_mode;
+    CO_TRY_VOID(fs.set_mode(node, mode & 07777 & ~static_cast<mode_t>(S_ISGID)));
   }
   co_return base::Unit{};
 }

@@ -158,6 +158,10 @@ class Overlay {
                      const std::string& name);
   base::Result<> link_over_whiteout(const ring::at::Where& from, int dir, const std::string& name);
   Owner new_owner(const Node& parent, const Caller& caller) const;
+  mode_t new_mode(const Node& parent, const NewFile& what, const Caller& caller) const;
+
+  // attributes.cpp
+  base::Result<> write_override(const Node& node, const ring::at::Where& where, mode_t mode);
 
   // remove.cpp
   base::Result<> keep_orphan(Node* node);

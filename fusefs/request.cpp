@@ -40,7 +40,8 @@ Caller caller_of(const Overlay& fs, const Request& request) {
 }
 
 Done kill_privileges(Overlay& fs, const Request& request, Node* node) {
-  TRY(st, fs.stat(node));
+  TRY(raw, fs.stat(node));
+  struct stat st = fs.present(*node, raw);
   bool lock_bit = (st.st_mode & (S_ISGID | S_IXGRP)) == S_ISGID;
   return fs.drop_privileges(node, lock_bit && fs.in_group(*node, caller_of(fs, request)));
 }
