@@ -177,6 +177,9 @@ ring::Task<base::Result<>> Overlay::copy_data(Node* node, int from, int to, std:
   CO_TRY(small, copy_small(from, to, size));
   if (small) co_return base::Unit{};
   std::uint64_t done = 0;
+  // On kernel workers even if all of it is cached: others are served between, and beside, the
+  // chunks.
+  ring::FileIo workers(io_.reactor(), ring::Io::ring_only);
   std::unique_ptr<void, FreeBuffer> buffer(std::malloc(kChunk));
   if (!buffer) co_return base::fail(ENOMEM);
   while (done < size) {
@@ -187,11 +190,11 @@ ring::Task<base::Result<>> Overlay::copy_data(Node* node, int from, int to, std:
     if (data > 0) done = std::max(done, static_cast<std::uint64_t>(data));
     if (done >= size) break;
     std::size_t want = std::min<std::uint64_t>(kChunk, size - done);
-    ssize_t got = co_await io_.read(from, buffer.get(), want, static_cast<off_t>(done));
+    ssize_t got = co_await workers.read(from, buffer.get(), want, static_cast<off_t>(done));
     if (got < 0) co_return base::fail(static_cast<int>(-got));
     if (got == 0) break;
-    ssize_t put = co_await io_.write(to, buffer.get(), static_cast<std::size_t>(got),
-                                     static_cast<off_t>(done));
+    ssize_t put = co_await workers.write(to, buffer.get(), static_cast<std::size_t>(got),
+                                         static_cast<off_t>(done));
     if (put < 0) co_return base::fail(static_cast<int>(-put));
     if (put != got) co_return base::fail(ENOSPC);
     done += static_cast<std::uint64_t>(got);

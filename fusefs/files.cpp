@@ -15,9 +15,9 @@ base::Result<std::shared_ptr<OpenFile>> Overlay::open(Node* node, int flags) {
   TRY(where, locate(node));
   int access = flags & O_ACCMODE;
   if (options_.writeback && access == O_WRONLY) access = O_RDWR;
-  auto fd = at::open(where, access | (flags & O_TRUNC));
+  auto fd = at::open(where, access);
   if (!fd && access != (flags & O_ACCMODE) && fd.error().value == EACCES)
-    fd = at::open(where, (flags & O_ACCMODE) | (flags & O_TRUNC));
+    fd = at::open(where, flags & O_ACCMODE);
   if (!fd) return tl::make_unexpected(fd.error());
   auto file = std::make_shared<OpenFile>(nodes_, node);
   file->fd = std::make_shared<const base::Fd>(std::move(*fd));

@@ -17,7 +17,7 @@ constexpr std::array<OpRow, wire::kOpCount> make_table() {
   t[FUSE_RMDIR] = {.name = "rmdir", .min_body = 2, .now = on_rmdir};
   t[FUSE_RENAME] = {.name = "rename", .min_body = 12, .later = on_rename};
   t[FUSE_LINK] = {.name = "link", .min_body = 10, .later = on_link};
-  t[FUSE_OPEN] = {.name = "open", .min_body = 8, .later = on_open};
+  t[FUSE_OPEN] = {.name = "open", .min_body = 8, .now = on_open};
   t[FUSE_READ] = {.name = "read", .min_body = 40, .later = on_read};
   t[FUSE_WRITE] = {.name = "write", .min_body = 40, .later = on_write};
   t[FUSE_STATFS] = {.name = "statfs", .now = on_statfs};
@@ -37,7 +37,7 @@ constexpr std::array<OpRow, wire::kOpCount> make_table() {
   t[FUSE_SETLK] = {.name = "setlk"};
   t[FUSE_SETLKW] = {.name = "setlkw"};
   t[FUSE_ACCESS] = {.name = "access"};  // default_permissions: the kernel judges
-  t[FUSE_CREATE] = {.name = "create", .min_body = 18, .later = on_create};
+  t[FUSE_CREATE] = {.name = "create", .min_body = 18, .now = on_create};
   t[FUSE_INTERRUPT] = {.name = "interrupt", .min_body = 8, .wants_node = false, .answers = false};
   t[FUSE_BMAP] = {.name = "bmap"};
   t[FUSE_DESTROY] = {.name = "destroy", .wants_node = false, .now = on_destroy};

@@ -16,19 +16,12 @@ namespace at = ring::at;
 
 namespace {
 
-constexpr std::uint32_t kFmodeExec =
-    0x20;  // the kernel's open for execve(2), in fuse_open_in.flags
-
 fuse_open_out opened(Overlay& fs, std::shared_ptr<OpenFile> file) {
   fuse_open_out out{};
   out.fh = fs.handles().add(std::move(file));
   // Nobody else writes to the layers: what the kernel has cached stays true.
   out.open_flags = FOPEN_KEEP_CACHE;
   return out;
-}
-
-bool wants_write(std::uint32_t flags) {
-  return (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC) != 0;
 }
 
 base::Result<std::shared_ptr<OpenFile>> file_of(Overlay& fs, const Request& request,
@@ -65,50 +58,51 @@ bool may_write(const OpenFile& file) {
   return (file.flags & O_ACCMODE) != O_RDONLY;
 }
 
-}  // namespace
-
-ring::Task<Done> on_open(Overlay& fs, Request& request, Answer& answer) {
-  fuse_open_in in = *request.reader().take<fuse_open_in>();
-  Node* node = request.node;
-  Pin pin(fs.nodes(), node);
-  if (node->is_dir()) co_return base::fail(EISDIR);
-  in.flags &= ~kFmodeExec;
-  if (wants_write(in.flags) && !fs.in_upper(node))
-    CO_TRY_VOID(co_await fs.copy_up(node, in.flags & O_TRUNC ? 0 : UINT64_MAX));
-  if (in.open_flags & FUSE_OPEN_KILL_SUIDGID) CO_TRY_VOID(kill_privileges(fs, request, node));
-  CO_TRY(file, fs.open(node, static_cast<int>(in.flags & (O_ACCMODE | O_TRUNC))));
-  answer.put(opened(fs, std::move(file)));
-  co_return base::Unit{};
+// Before the first change through a descriptor that was opened for writing.
+ring::Task<Done> ready_to_write(Overlay& fs, Node* node, const OpenFile& file) {
+  if (!may_write(file)) co_return base::fail(EBADF);
+  if (fs.in_upper(node)) co_return base::Unit{};
+  co_return co_await fs.copy_up(node);
 }
 
-ring::Task<Done> on_create(Overlay& fs, Request& request, Answer& answer) {
-  auto reader = request.reader();
-  fuse_create_in in = *reader.take<fuse_create_in>();
-  auto name = reader.take_string();
-  if (!name) co_return base::fail(EINVAL);
-  Pin parent(fs.nodes(), request.node);
-  NewFile what{.mode = S_IFREG | (in.mode & 07777), .umask = in.umask, .rdev = 0, .target = {}};
-  base::Fd fd;
-  auto entry = fs.create(request.node, *name, what, caller_of(fs, request), &fd);
-  std::shared_ptr<OpenFile> file;
-  if (!entry && entry.error().value == EEXIST && !(in.flags & O_EXCL)) {
-    // Made by somebody else since the kernel looked: open(2) takes it then.
-    entry = fs.lookup(request.node, *name);
-    if (!entry) co_return tl::make_unexpected(entry.error());
-    Node* node = entry->node;
-    Pin pin(fs.nodes(), node);
-    if (wants_write(in.flags) && !fs.in_upper(node)) CO_TRY_VOID(co_await fs.copy_up(node));
-    CO_TRY(existing, fs.open(node, static_cast<int>(in.flags & (O_ACCMODE | O_TRUNC))));
-    file = std::move(existing);
-  } else {
-    if (!entry) co_return tl::make_unexpected(entry.error());
-    file = std::make_shared<OpenFile>(fs.nodes(), entry->node);
-    file->fd = std::make_shared<const base::Fd>(std::move(fd));
-    file->flags = O_RDWR;
-  }
-  answer.put(to_entry(fs, *entry));
+}  // namespace
+
+// Opening for writing copies nothing up yet: many who open so only look or lock, and O_TRUNC, which
+// comes as a setattr of its own, must not copy what it throws away. The first write does it; where
+// the kernel collects writes, an error then shows at fsync(2) or close(2) as that of any write.
+// (ATOMIC_O_TRUNC would bring O_TRUNC here, but the kernel drops its pages only after it has
+// unlocked the file: what another process had written out in between stayed on disk behind the new
+// end.)
+Done on_open(Overlay& fs, Request& request, Answer& answer) {
+  auto in = request.reader().take<fuse_open_in>();
+  Node* node = request.node;
+  if (node->is_dir()) return base::fail(EISDIR);
+  bool writes = (in->flags & O_ACCMODE) != O_RDONLY;
+  if (writes && !fs.stack().writable) return base::fail(EROFS);
+  bool later = writes && !fs.in_upper(node);
+  TRY(file, fs.open(node, later ? O_RDONLY : static_cast<int>(in->flags & O_ACCMODE)));
+  if (later) file->flags = O_RDWR;
   answer.put(opened(fs, std::move(file)));
-  co_return base::Unit{};
+  return base::Unit{};
+}
+
+Done on_create(Overlay& fs, Request& request, Answer& answer) {
+  auto reader = request.reader();
+  auto in = reader.take<fuse_create_in>();
+  auto name = reader.take_string();
+  if (!name) return base::fail(EINVAL);
+  NewFile what{.mode = S_IFREG | (in->mode & 07777), .umask = in->umask, .rdev = 0, .target = {}};
+  base::Fd fd;
+  auto made = fs.create(request.node, *name, what, caller_of(fs, request), &fd);
+  // There, though the kernel thought not: ESTALE makes it look the name up again and open that.
+  if (!made && made.error().value == EEXIST && !(in->flags & O_EXCL)) return base::fail(ESTALE);
+  TRY(entry, std::move(made));
+  auto file = std::make_shared<OpenFile>(fs.nodes(), entry.node);
+  file->fd = std::make_shared<const base::Fd>(std::move(fd));
+  file->flags = O_RDWR;
+  answer.put(to_entry(fs, entry));
+  answer.put(opened(fs, std::move(file)));
+  return base::Unit{};
 }
 
 Done on_tmpfile(Overlay& fs, Request& request, Answer& answer) {
@@ -146,7 +140,7 @@ ring::Task<Done> on_write(Overlay& fs, Request& request, Answer& answer) {
   auto data = reader.take_bytes(in.size);
   if (!data) co_return base::fail(EINVAL);
   CO_TRY(file, file_of(fs, request, in.fh));
-  if (!may_write(*file)) co_return base::fail(EBADF);
+  CO_TRY_VOID(co_await ready_to_write(fs, request.node, *file));
   if (in.write_flags & FUSE_WRITE_KILL_SUIDGID)
     CO_TRY_VOID(kill_privileges(fs, request, request.node));
   SharedFd fd = file->fd;
@@ -180,7 +174,7 @@ ring::Task<Done> on_fsync(Overlay& fs, Request& request, Answer&) {
   if (!fs.options().sync) co_return base::fail(ENOSYS);
   CO_TRY(file, file_of(fs, request, in.fh));
   SharedFd fd = file->fd;
-  if (!may_write(*file) && !fs.in_upper(request.node)) co_return base::Unit{};
+  if (!fs.in_upper(request.node)) co_return base::Unit{};
   int rc = co_await fs.io().sync(fd->get(), in.fsync_flags & FUSE_FSYNC_FDATASYNC);
   co_return rc < 0 ? base::fail(-rc) : Done{base::Unit{}};
 }
@@ -188,7 +182,7 @@ ring::Task<Done> on_fsync(Overlay& fs, Request& request, Answer&) {
 ring::Task<Done> on_fallocate(Overlay& fs, Request& request, Answer&) {
   fuse_fallocate_in in = *request.reader().take<fuse_fallocate_in>();
   CO_TRY(file, file_of(fs, request, in.fh));
-  if (!may_write(*file)) co_return base::fail(EBADF);
+  CO_TRY_VOID(co_await ready_to_write(fs, request.node, *file));
   // With HANDLE_KILLPRIV_V2 the kernel leaves this to us and does not say who may keep the bits.
   if (!caller_of(fs, request).privileged) CO_TRY_VOID(kill_privileges(fs, request, request.node));
   SharedFd fd = file->fd;
@@ -218,7 +212,8 @@ ring::Task<Done> on_copy_file_range(Overlay& fs, Request& request, Answer& answe
   CO_TRY(from, file_of(fs, request, in.fh_in));
   auto to = fs.handles().find(in.fh_out);
   Node* target = fs.nodes().find(in.nodeid_out);
-  if (!to || !to->fd || to->node.get() != target || !may_write(*to)) co_return base::fail(EBADF);
+  if (!to || !to->fd || to->node.get() != target) co_return base::fail(EBADF);
+  CO_TRY_VOID(co_await ready_to_write(fs, target, *to));
   if (!caller_of(fs, request).privileged) CO_TRY_VOID(kill_privileges(fs, request, target));
   SharedFd source = from->fd, sink = to->fd;
   auto in_at = static_cast<off_t>(in.off_in), out_at = static_cast<off_t>(in.off_out);

@@ -177,12 +177,11 @@ void Session::init(const Request& request) {
   std::uint64_t offered = old.flags;
   if (in && old.flags & wire::kInitExt) offered |= static_cast<std::uint64_t>(in->flags2) << 32;
   const OverlayOptions& options = overlay_->options();
-  std::uint64_t want = FUSE_ASYNC_READ | FUSE_ATOMIC_O_TRUNC | FUSE_BIG_WRITES | FUSE_DONT_MASK |
-                       FUSE_HAS_IOCTL_DIR | FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO |
-                       FUSE_ASYNC_DIO | FUSE_PARALLEL_DIROPS | FUSE_HANDLE_KILLPRIV_V2 |
-                       FUSE_MAX_PAGES | FUSE_CACHE_SYMLINKS | FUSE_EXPLICIT_INVAL_DATA |
-                       FUSE_SETXATTR_EXT | FUSE_ABORT_ERROR | wire::kInitExt |
-                       wire::kDirectIoAllowMmap;
+  std::uint64_t want = FUSE_ASYNC_READ | FUSE_BIG_WRITES | FUSE_DONT_MASK | FUSE_HAS_IOCTL_DIR |
+                       FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO | FUSE_ASYNC_DIO |
+                       FUSE_PARALLEL_DIROPS | FUSE_HANDLE_KILLPRIV_V2 | FUSE_MAX_PAGES |
+                       FUSE_CACHE_SYMLINKS | FUSE_EXPLICIT_INVAL_DATA | FUSE_SETXATTR_EXT |
+                       FUSE_ABORT_ERROR | wire::kInitExt | wire::kDirectIoAllowMmap;
   if (options.writeback) want |= FUSE_WRITEBACK_CACHE;
   if (overlay_->stack().acls) want |= FUSE_POSIX_ACL;
   std::uint64_t agreed = offered & want;

@@ -45,7 +45,6 @@ std::ostream& operator<<(std::ostream& out, const Trigger& trigger) {
 }
 
 const Trigger triggers[] = {
-    {"open_for_writing", [](const std::string& path) { return outcome(open_at(path, O_RDWR)); }},
     {"rename",
      [](const std::string& path) {
        const std::string there = path + ".moved";
@@ -94,6 +93,32 @@ TEST_P(CopyUp, BringsEverythingAlong) {
   }
   EXPECT_EQ(describe_tree(m.lower()), below);
   EXPECT_TRUE(exists(m.upper() + "/a/b/f")) << "the trigger has copied nothing up";
+}
+
+/// Whoever only looks, or locks, or throws the content away, need not wait for a copy of it.
+TEST(CopyUpByWriting, StartsWithTheFirstWrite) {
+  OverlayMount m;
+  make_rich_file(m.lower() + "/f");
+  const std::string below = describe_tree(m.lower());
+  m.mount();
+  {
+    const base::Fd reader = open_at(m.at("f"), O_RDONLY);
+    const base::Fd fd = open_at(m.at("f"), O_RDWR);
+    EXPECT_TRUE(fd.valid());
+    EXPECT_EQ(outcome(fsync(fd.get())), "ok");
+    EXPECT_EQ(describe_tree(m.merged()), below);
+    EXPECT_FALSE(exists(m.upper() + "/f"));
+    EXPECT_EQ(outcome(pwrite(fd.get(), "W", 1, 0)), "ok");
+    EXPECT_EQ(outcome(fsync(fd.get())), "ok");
+    EXPECT_TRUE(exists(m.upper() + "/f"));
+    char first = 0;
+    EXPECT_EQ(pread(reader.get(), &first, 1, 0), 1);
+    EXPECT_EQ(first, 'W');
+  }
+  m.remount();
+  EXPECT_EQ(read_file(m.at("f")).substr(0, 1), "W");
+  EXPECT_EQ(read_file(m.at("f")).size(), read_file(m.lower() + "/f").size());
+  EXPECT_EQ(describe_tree(m.lower()), below);
 }
 
 INSTANTIATE_TEST_SUITE_P(Triggers, CopyUp, testing::ValuesIn(triggers),
