@@ -318,7 +318,7 @@ def operations(tree):
                          if p.startswith("fusefs/ops_"))
     defined = set(re.findall(r"^(?:Done|ring::Task<Done>) (on_\w+)\(", families, re.M))
     used = set()
-    for found in re.finditer(r'\{\.name = "(\w+)"(.*?)\};', text, re.S):
+    for found in re.finditer(r'\{\s*\.name = "(\w+)"(.*?)\};', text, re.S):
         name, handler = found.group(1), re.search(r"\.(?:now|later) = (\w+)", found.group(2))
         if handler:
             used.add(handler.group(1))
