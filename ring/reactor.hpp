@@ -51,8 +51,8 @@ class Watch {
 };
 
 /// Waiters for something that happens once. fire() resumes them from the reactor's queue.
-/// `co_await event.wait()`: g++ 12 may copy an awaited object that has a name, and whoever waited in
-/// the copy of an Event waited for ever.
+/// To be awaited as `co_await event.wait()`: g++ 12 may copy an awaited object that has a name, and
+/// who waited in the copy of an Event waited for ever.
 class Event {
  public:
   struct Wait {
