@@ -33,8 +33,6 @@ timespec wanted_time(std::uint32_t valid, std::uint32_t set, std::uint32_t now,
 }
 
 Done truncate(Overlay& fs, Node* node, OpenFile* file, std::uint64_t size) {
-  if (auto st = fs.stat(node); st && static_cast<std::uint64_t>(st->st_size) == size)
-    return base::Unit{};  // a copy-up has brought no more than that
   if (file && file->fd && (file->flags & O_ACCMODE) != O_RDONLY)
     return base::check(::ftruncate(file->fd->get(), static_cast<off_t>(size)));
   if (node->type != identity::NodeType::file) return base::fail(EINVAL);
