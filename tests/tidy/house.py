@@ -65,7 +65,7 @@ NO_HANDLER = {
     "access": "default_permissions: the kernel judges", "bmap": "no block device",
     "poll": "regular files are always ready", "setupmapping": "no DAX", "removemapping": "no DAX",
 }
-MACHINE_PATHS = re.compile(r"(?<![\w.$}])/(?:root|Users|home)/\w")
+MACHINE_PATHS = re.compile(r"(?<![\w.$}])/(?:root|Users)/\w")
 
 RULES = {}
 

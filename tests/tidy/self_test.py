@@ -72,7 +72,7 @@ CASES = [
     ("operations", "fusefs/ops_name.cpp", "\n", "on_lookup is defined nowhere"),
     ("operations", "fusefs/ops_name.cpp", "+Done on_stray(Overlay&) {\n}\n", "on_stray has no row"),
     ("operations", "fusefs/op_table.hpp", "+UNI_LATER(on_promised);\n", "on_promised has no row"),
-    ("machine-paths", "check", "cd /home/me/src\n", "a path of one machine"),
+    ("machine-paths", "check", "cd /root/src\n", "a path of one machine"),
 ]
 
 
