@@ -183,7 +183,7 @@ ring::Task<base::Result<>> Overlay::copy_data(Node* node, int from, int to, std:
   std::unique_ptr<void, FreeBuffer> buffer(std::malloc(kChunk));
   if (!buffer) co_return base::fail(ENOMEM);
   while (done < size) {
-    if (node->file_part().abandon) co_return base::fail(EINTR);
+    if (given_up && given_up(node)) co_return base::fail(EINTR);
     // Holes stay holes.
     off_t data = ::lseek(from, static_cast<off_t>(done), SEEK_DATA);
     if (data < 0 && errno == ENXIO) break;
@@ -254,7 +254,6 @@ ring::Task<base::Result<>> Overlay::copy_up(Node* node, std::uint64_t size) {
   }
   auto event = std::make_shared<ring::Event>(io_.reactor());
   node->file_part().copying = event;
-  node->file->abandon = false;
   base::Result<> done = co_await copy_up_file(node, size);
   node->file_part().copying = nullptr;
   event->fire();

@@ -62,7 +62,6 @@ struct FilePart {
   std::vector<OpenFile*> open;               // to be given new descriptors at copy-up
   std::vector<std::unique_ptr<Name>> names;  // hard links beyond the first name
   std::shared_ptr<ring::Event> copying;      // fires when the copy-up under way has ended
-  bool abandon = false;                      // whoever wanted that copy-up was interrupted
 };
 
 struct Node {

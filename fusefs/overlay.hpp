@@ -84,10 +84,8 @@ class Overlay {
   // --- content (copy_up.cpp, files.cpp) ---
   /// Brings the node into the upper layer. At most `size` bytes of data are copied.
   ring::Task<base::Result<>> copy_up(Node* node, std::uint64_t size = UINT64_MAX);
-  /// Ends the copy-up under way, if any, with EINTR: its caller got a signal.
-  void interrupt(Node* node) {
-    if (node->file && node->file->copying) node->file->abandon = true;
-  }
+  /// Whether nobody waits any more for a copy-up of this node; asked between its chunks.
+  std::function<bool(const Node*)> given_up;
   bool in_upper(const Node* node) const { return stack_.writable && node->layer == 0; }
   base::Result<std::shared_ptr<OpenFile>> open(Node* node, int flags);
   base::Result<std::shared_ptr<Listing>> list(Node* dir);

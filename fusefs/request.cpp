@@ -3,7 +3,9 @@
 #include <sys/sysmacros.h>
 
 #include <cmath>
+#include <csignal>
 #include <cstdlib>
+#include <fstream>
 
 namespace fusefs {
 
@@ -37,6 +39,16 @@ Caller caller_of(const Overlay& fs, const Request& request) {
   caller.privileged = request.header.uid == 0;
   caller.pid = static_cast<pid_t>(request.header.pid);
   return caller;
+}
+
+// A signal that kills is SIGKILL for each thread by the time it is pending (signal.c,
+// complete_signal).
+bool is_dying(std::uint32_t pid) {
+  std::ifstream status("/proc/" + std::to_string(pid) + "/status");
+  for (std::string line; std::getline(status, line);)
+    if (line.starts_with("SigPnd:"))
+      return std::strtoull(line.c_str() + 7, nullptr, 16) & 1ull << (SIGKILL - 1);
+  return false;
 }
 
 Done kill_privileges(Overlay& fs, const Request& request, Node* node) {

@@ -47,6 +47,7 @@ struct Request {
   Node* node = nullptr;  // of header.nodeid
   BufferPool* buffers = nullptr;
   Buffer storage{nullptr, {nullptr}};  // keeps body alive when the handler has to wait
+  bool interrupted = false;            // its caller got a signal
   bool setxattr_ext = true;            // the connection has agreed on FUSE_SETXATTR_EXT
 
   base::Reader reader() const { return base::Reader(body); }
@@ -96,6 +97,8 @@ using Done = base::Result<>;
 
 /// The truth behind the ids in a request's header.
 Caller caller_of(const Overlay& fs, const Request& request);
+/// Whether this thread has been killed and only waits for us: by /proc/PID/status.
+bool is_dying(std::uint32_t pid);
 /// Clears set-id bits and capabilities of `node` as far as this request's caller may not keep them.
 Done kill_privileges(Overlay& fs, const Request& request, Node* node);
 /// Seconds and nanoseconds for which the kernel may keep an answer.

@@ -49,6 +49,7 @@ Session::Session(ring::Reactor& reactor, base::Fd device, std::unique_ptr<Overla
       overlay_(std::move(overlay)),
       hooks_(std::move(hooks)),
       buffers_(overlay_->options().max_write + kHeaderRoom) {
+  overlay_->given_up = [this](const Node* node) { return given_up(node); };
   watch_ = reactor_.watch(device_.get(), POLLIN, [this](int events) {
     if (events < 0) return end(-events);
     drain();
@@ -153,13 +154,23 @@ ring::Task<void> Session::run_later(const OpRow& row, std::unique_ptr<InFlight> 
   if (ended_ && in_flight_.empty()) finish();
 }
 
-// A request that has been answered meanwhile needs nothing. Of those that wait, only a copy-up
-// takes long enough for its caller to lose patience: it ends with EINTR and nothing has changed.
+// Any signal interrupts a request, which on a disk would go on: chmod(2) knows no EINTR. Only for
+// who is about to die is that different; the kernel tells of the first signal only.
 void Session::interrupt(const Request& request) {
   auto in = request.reader().take<fuse_interrupt_in>();
   auto found = in ? in_flight_.find(in->unique) : in_flight_.end();
-  if (found != in_flight_.end() && found->second->request.node)
-    overlay_->interrupt(found->second->request.node);
+  if (found != in_flight_.end()) found->second->request.interrupted = true;
+}
+
+bool Session::given_up(const Node* node) const {
+  bool any = false;
+  for (const auto& [unique, work] : in_flight_) {
+    const Request& request = work->request;
+    if (request.node != node) continue;
+    if (!request.interrupted || !is_dying(request.header.pid)) return false;
+    any = true;
+  }
+  return any;
 }
 
 void Session::init(const Request& request) {

@@ -55,6 +55,7 @@ class Session {
   void run_now(const OpRow& row, Request& request);
   ring::Task<void> run_later(const OpRow& row, std::unique_ptr<InFlight> work);
   void interrupt(const Request& request);
+  bool given_up(const Node* node) const;
   void reply(const Request& request, Done result, const Answer& answer);
   void reply_error(std::uint64_t unique, int error);
   bool send_slice(std::uint64_t unique, const Slice& slice);
