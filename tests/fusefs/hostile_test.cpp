@@ -300,6 +300,7 @@ TEST_F(Hostile, OpenOfAFifoOrDeviceIsRefused) {
     EXPECT_EQ(connection->call(FUSE_OPEN, node, body).error, EINVAL) << name;
     fuse_setattr_in in{};
     in.valid = FATTR_SIZE;
+    in.size = 1;
     EXPECT_EQ(connection->call(FUSE_SETATTR, node, Body().put(in)).error, EINVAL) << name;
   }
 }
