@@ -10,7 +10,7 @@ namespace at = ring::at;
 
 namespace {
 
-constexpr std::string_view kAclPrefix = "system.posix_acl_";
+constexpr std::string_view kAccessAcl = "system.posix_acl_access";
 constexpr std::string_view kDefaultAcl = "system.posix_acl_default";
 
 // What is refused before any layer is asked.
@@ -18,7 +18,7 @@ Done check_name(const Overlay& fs, std::string_view name, int for_internal) {
   if (!fs.options().xattrs) return base::fail(ENOSYS);
   if (name.empty() || name.size() > XATTR_NAME_MAX) return base::fail(ERANGE);
   if (identity::is_internal_xattr(name)) return base::fail(for_internal);
-  if (name.starts_with(kAclPrefix) && !fs.stack().acls) return base::fail(EOPNOTSUPP);
+  if (is_unguarded_xattr(name, fs.stack().acls)) return base::fail(EOPNOTSUPP);
   return base::Unit{};
 }
 
@@ -44,6 +44,13 @@ void xattrs_changed(Node* node, const at::Where& where, std::string_view name) {
 }
 
 }  // namespace
+
+// The kernel asks nobody's permission for system.*: an NFS or SMB layer's own ACL (nfs4_acl,
+// cifs_acl, ...) would be set with our rights. Only the POSIX ones are the owner's alone.
+bool is_unguarded_xattr(std::string_view name, bool acls) {
+  if (!name.starts_with("system.")) return false;
+  return !acls || (name != kAccessAcl && name != kDefaultAcl);
+}
 
 Done on_getxattr(Overlay& fs, Request& request, Answer& answer) {
   auto reader = request.reader();
@@ -75,7 +82,7 @@ Done on_listxattr(Overlay& fs, Request& request, Answer& answer) {
       std::string_view name(names.c_str() + begin);
       begin += name.size() + 1;
       if (identity::is_internal_xattr(name)) continue;
-      if (name.starts_with(kAclPrefix) && !fs.stack().acls) continue;
+      if (is_unguarded_xattr(name, fs.stack().acls)) continue;
       visible.append(name).push_back('\0');
     }
   }

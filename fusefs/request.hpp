@@ -99,6 +99,9 @@ using Done = base::Result<>;
 Caller caller_of(const Overlay& fs, const Request& request);
 /// Whether this thread has been killed and only waits for us: by /proc/PID/status.
 bool is_dying(std::uint32_t pid);
+/// Whether an xattr of this name is neither shown nor set, since the kernel would let anybody set
+/// it. `acls`: the layers keep POSIX ACLs.
+bool is_unguarded_xattr(std::string_view name, bool acls);
 /// Clears set-id bits and capabilities of `node` as far as this request's caller may not keep them.
 Done kill_privileges(Overlay& fs, const Request& request, Node* node);
 /// Seconds and nanoseconds for which the kernel may keep an answer.

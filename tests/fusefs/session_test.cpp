@@ -385,5 +385,18 @@ TEST_F(SessionTest, InternalXattrsInEverySpelling) {
   EXPECT_EQ(chmod(up, 0640).error, 0);
 }
 
+/// VFS checks nothing for system.*; the layer's file system would take it from the daemon.
+TEST(UnguardedXattr, OnlyPosixAclsPass) {
+  for (const char* name : {"system.nfs4_acl", "system.cifs_acl", "system.ntfs_attrib", "system.",
+                           "system.posix_acl_accessx", "system.posix_acl_"})
+    EXPECT_TRUE(fusefs::is_unguarded_xattr(name, true)) << name;
+  for (const char* name : {"system.posix_acl_access", "system.posix_acl_default"}) {
+    EXPECT_FALSE(fusefs::is_unguarded_xattr(name, true)) << name;
+    EXPECT_TRUE(fusefs::is_unguarded_xattr(name, false)) << name;
+  }
+  for (const char* name : {"user.system.x", "security.capability", "trusted.x", "systemx"})
+    EXPECT_FALSE(fusefs::is_unguarded_xattr(name, true)) << name;
+}
+
 }  // namespace
 }  // namespace fusefs_test
