@@ -31,7 +31,7 @@ struct Watch::State final : Completion {
     armed = more;
     if (dropped) {
       if (!more) {
-        --reactor->dropped_watches_;
+        reactor->dropped_.erase(this);
         delete this;
       }
       return;
@@ -49,7 +49,7 @@ struct Watch::State final : Completion {
 void Watch::Drop::operator()(State* state) const {
   state->dropped = true;
   if (state->armed) {
-    ++state->reactor->dropped_watches_;
+    state->reactor->dropped_.insert(state);
     state->reactor->engine_->cancel(state);
   } else {
     delete state;
@@ -62,6 +62,12 @@ Watch::~Watch() = default;
 base::Checked<std::unique_ptr<Reactor>> Reactor::make(unsigned entries) {
   TRY(engine, Engine::make(entries));
   return std::unique_ptr<Reactor>(new Reactor(std::move(engine)));
+}
+
+// Nothing completes any more once the ring is gone.
+Reactor::~Reactor() {
+  engine_.reset();
+  for (Watch::State* state : dropped_) delete state;
 }
 
 Watch Reactor::watch(int fd, unsigned events, std::function<void(int)> on_ready) {
@@ -89,7 +95,7 @@ void Reactor::turn() {
 }
 
 void Reactor::run() {
-  while (!stopping_ || !ready_.empty() || dropped_watches_ > 0) turn();
+  while (!stopping_ || !ready_.empty() || !dropped_.empty()) turn();
 }
 
 }  // namespace ring

@@ -7,6 +7,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <set>
 #include <vector>
 
 #include "base/result.hpp"
@@ -79,6 +80,10 @@ class Reactor {
   /// For the calling thread, which must be the one that calls run().
   static base::Checked<std::unique_ptr<Reactor>> make(unsigned entries = 256);
 
+  ~Reactor();
+  Reactor(const Reactor&) = delete;
+  Reactor& operator=(const Reactor&) = delete;
+
   /// Serves until stop() was called and the queue is empty.
   void run();
   void stop() { stopping_ = true; }
@@ -110,7 +115,7 @@ class Reactor {
   std::unique_ptr<Engine> engine_;
   std::deque<std::function<void()>> ready_;
   bool stopping_ = false;
-  std::uint32_t dropped_watches_ = 0;  // cancelled, not yet confirmed by the kernel
+  std::set<Watch::State*> dropped_;  // cancelled, not yet confirmed by the kernel
   std::uint64_t deferred_ = 0;
 };
 

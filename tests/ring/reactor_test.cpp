@@ -119,6 +119,14 @@ TEST_F(ReactorTest, DroppedWatchIsNeverCalledAgain) {
   EXPECT_EQ(calls, 1);
 }
 
+/// As when a mount fails before anything was served. What is left over shows with sanitizers.
+TEST_F(ReactorTest, WatchDroppedAndNeverConfirmed) {
+  Pipe pipe;
+  Watch watch = reactor->watch(pipe.out.get(), POLLIN, [](int) { FAIL(); });
+  watch = {};
+  reactor.reset();
+}
+
 TEST_F(ReactorTest, WatchOfABadDescriptorIsToldSo) {
   int told = 0;
   Watch watch = reactor->watch(1'000'000, POLLIN, [&](int events) { told = events; });
