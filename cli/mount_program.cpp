@@ -6,6 +6,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/lsan_interface.h>
+#endif
+
 #include <cstdio>
 #include <cstring>
 
@@ -85,7 +89,11 @@ int serve_in_background(const std::string& subtype, const config::MountOptions& 
   if (child == 0) {
     wait_end.reset();
     ::setsid();
-    std::_Exit(serve(subtype, options, std::move(ready_end)));
+    int status = serve(subtype, options, std::move(ready_end));
+#ifdef __SANITIZE_ADDRESS__
+    __lsan_do_leak_check();  // _Exit runs nothing
+#endif
+    std::_Exit(status);
   }
   ready_end.reset();
   char byte;

@@ -13,6 +13,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <set>
 #include <sstream>
 
@@ -54,6 +55,16 @@ std::string joined_paths(const std::vector<std::string>& paths) {
   return all;
 }
 
+/// Where a daemon built with sanitizers writes what it finds: nobody reads its stderr.
+void send_findings_to(const std::string& path) {
+  for (const char* name : {"ASAN_OPTIONS", "UBSAN_OPTIONS"}) {
+    static std::map<std::string, std::string> given;
+    const char* old = getenv(name);
+    const std::string& first = given.emplace(name, old ? std::string(old) + ":" : "").first->second;
+    setenv(name, (first + "log_path=" + path).c_str(), 1);
+  }
+}
+
 }  // namespace
 
 std::string mount_program() {
@@ -87,6 +98,7 @@ TempTree::~TempTree() {
 OverlayMount::OverlayMount(Layout layout) : layout_(std::move(layout)) {
   prctl(PR_SET_CHILD_SUBREAPER, 1);
   umask(022);
+  send_findings_to(root() + "/sanitizer");
   for (int i = 0; layout_.lower_paths.size() < static_cast<size_t>(layout_.lowers); ++i) {
     layout_.lower_paths.push_back(root() + "/lower" + std::to_string(i));
     make_dir(layout_.lower_paths.back());
@@ -186,6 +198,15 @@ void OverlayMount::unmount() {
     }
   }
   stop_watchdog();
+  expect_no_findings();
+}
+
+void OverlayMount::expect_no_findings() {
+  for (const auto& entry : std::filesystem::directory_iterator(root())) {
+    if (!entry.path().filename().string().starts_with("sanitizer.")) continue;
+    ADD_FAILURE() << "the daemon's sanitizer found:\n" << read_file(entry.path().string());
+    std::filesystem::remove(entry.path());
+  }
 }
 
 void OverlayMount::remount() {

@@ -62,7 +62,8 @@ class OverlayMount {
   void set_options(const std::string& options) { layout_.options = options; }
   /// Mounts; exit code not 0, output, or pipes kept open are failures of the test.
   void mount();
-  /// Unmounts and waits for the daemon's end; a daemon that died or exits not 0 is a failure.
+  /// Unmounts and waits for the daemon's end; a daemon that died, exits not 0, or has left a
+  /// sanitizer's finding, is a failure.
   void unmount();
   void remount();
   /// The daemon's process id while it lives, else -1.
@@ -77,6 +78,7 @@ class OverlayMount {
   std::string add_ext4(const std::string& dir, int megabytes);
 
  private:
+  void expect_no_findings();
   void start_watchdog();
   void stop_watchdog();
 
