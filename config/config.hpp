@@ -45,6 +45,11 @@ struct Config {
   struct Reactor {
     std::uint32_t spin_us = 20;
   } reactor;
+  struct Daemon {
+    bool autostart = true;
+    std::string socket;
+    std::uint32_t idle_exit_s = 60;
+  } daemon;
 
   /// Calls f("section.key", member, "help", Allowed{...}) for each setting. TOML, environment,
   /// mount options, unknown-key errors and the docs table have no other list.
@@ -83,6 +88,15 @@ struct Config {
     f("reactor.spin_us", c.reactor.spin_us,
       "microseconds to watch for the next request before sleeping, as long as that pays; 0: never",
       Allowed{.min = 0, .max = 1000});
+    f("daemon.autostart", c.daemon.autostart,
+      "start a daemon for the first mount; false: without a running daemon each mount has a "
+      "process of its own",
+      Allowed{});
+    f("daemon.socket", c.daemon.socket,
+      "control socket; empty: in $XDG_RUNTIME_DIR/usernetes-identity", Allowed{});
+    f("daemon.idle_exit_s", c.daemon.idle_exit_s,
+      "seconds after its last mount that a daemon which a mount started leaves; 0: never",
+      Allowed{.min = 0, .max = 86400});
   }
 };
 
