@@ -73,6 +73,12 @@ void Engine::watch(int fd, unsigned events, Completion* completion) {
   io_uring_sqe_set_data(sqe, completion);
 }
 
+void Engine::timeout(const __kernel_timespec* at, Completion* completion) {
+  io_uring_sqe* sqe = entry();
+  io_uring_prep_timeout(sqe, const_cast<__kernel_timespec*>(at), 0, IORING_TIMEOUT_ABS);
+  io_uring_sqe_set_data(sqe, completion);
+}
+
 void Engine::cancel(Completion* completion) {
   io_uring_sqe* sqe = entry();
   io_uring_prep_cancel(sqe, completion, 0);

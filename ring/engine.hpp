@@ -1,5 +1,5 @@
 // Owns: the io_uring. Called by: the Reactor alone. Never: runs a handler; it only submits, waits
-// and reaps. The seam: an engine for sites with kernel.io_uring_disabled=2 needs these five calls
+// and reaps. The seam: an engine for sites with kernel.io_uring_disabled=2 needs these six calls
 // and no more.
 #pragma once
 #include <liburing.h>
@@ -49,6 +49,8 @@ class Engine {
   void start(const Op& op, Completion* completion);
   /// Queues a multishot poll: one completion for each time that `events` become true.
   void watch(int fd, unsigned events, Completion* completion);
+  /// Queues one completion at this time of CLOCK_MONOTONIC; `at` must live until it is submitted.
+  void timeout(const __kernel_timespec* at, Completion* completion);
   /// Asks to end a watch or an operation; its completion then comes with -ECANCELED.
   void cancel(Completion* completion);
   /// Submits, and waits until something is complete (`block`) or just looks.

@@ -12,6 +12,7 @@
 
 #include "base/result.hpp"
 #include "ring/engine.hpp"
+#include "ring/timer.hpp"
 
 namespace ring {
 
@@ -100,6 +101,10 @@ class Reactor {
     ++deferred_;
     engine_->start(op, completion);
   }
+  /// Calls `work` once, so many milliseconds from now, unless the Timer is gone by then.
+  [[nodiscard]] Timer after(std::uint32_t milliseconds, std::function<void()> work) {
+    return timers_->add(milliseconds, std::move(work));
+  }
   /// Runs `work` from the queue, after what is queued already.
   void defer(std::function<void()> work) { ready_.push_back(std::move(work)); }
   /// See Engine::set_spin.
@@ -111,8 +116,10 @@ class Reactor {
   friend class Watch;
   friend struct Watch::State;
   friend struct Watch::Drop;
-  explicit Reactor(std::unique_ptr<Engine> engine) : engine_(std::move(engine)) {}
+  explicit Reactor(std::unique_ptr<Engine> engine)
+      : engine_(std::move(engine)), timers_(std::make_unique<Timers>(*engine_)) {}
   std::unique_ptr<Engine> engine_;
+  std::unique_ptr<Timers> timers_;
   std::deque<std::function<void()>> ready_;
   bool stopping_ = false;
   std::set<Watch::State*> dropped_;  // cancelled, not yet confirmed by the kernel
