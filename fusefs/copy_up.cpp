@@ -18,7 +18,9 @@ namespace at = ring::at;
 
 namespace {
 
-constexpr std::size_t kChunk = 1024 * 1024;  // copied by a kernel worker at a time
+constexpr std::size_t kChunk = 1024 * 1024;       // copied by a kernel worker at a time
+constexpr std::size_t kInlinePiece = 128 * 1024;  // copied here at a time: some 30 us
+constexpr std::uint64_t kWorkersFrom = 64 * 1024 * 1024;
 constexpr std::size_t kSmallFile = 32 * 1024;
 
 struct FreeBuffer {
@@ -177,10 +179,13 @@ ring::Task<base::Result<>> Overlay::copy_data(Node* node, int from, int to, std:
   CO_TRY(small, copy_small(from, to, size));
   if (small) co_return base::Unit{};
   std::uint64_t done = 0;
-  // On kernel workers even if all of it is cached: others are served between, and beside, the
-  // chunks.
-  ring::FileIo workers(io_.reactor(), ring::Io::ring_only);
-  std::unique_ptr<void, FreeBuffer> buffer(std::malloc(kChunk));
+  // A big file is copied by kernel workers even if all of it is cached: others are served beside
+  // it. For a smaller one handing each chunk over would take as long as copying it: what is in the
+  // page cache is copied here, and others are served between the pieces.
+  bool big = size > kWorkersFrom || options_.io == ring::Io::ring_only;
+  ring::FileIo io(io_.reactor(), big ? ring::Io::ring_only : ring::Io::automatic);
+  const std::size_t piece = big ? kChunk : kInlinePiece;
+  std::unique_ptr<void, FreeBuffer> buffer(std::malloc(piece));
   if (!buffer) co_return base::fail(ENOMEM);
   while (done < size) {
     if (given_up && given_up(node)) co_return base::fail(EINTR);
@@ -189,15 +194,16 @@ ring::Task<base::Result<>> Overlay::copy_data(Node* node, int from, int to, std:
     if (data < 0 && errno == ENXIO) break;
     if (data > 0) done = std::max(done, static_cast<std::uint64_t>(data));
     if (done >= size) break;
-    std::size_t want = std::min<std::uint64_t>(kChunk, size - done);
-    ssize_t got = co_await workers.read(from, buffer.get(), want, static_cast<off_t>(done));
+    std::size_t want = std::min<std::uint64_t>(piece, size - done);
+    ssize_t got = co_await io.read(from, buffer.get(), want, static_cast<off_t>(done));
     if (got < 0) co_return base::fail(static_cast<int>(-got));
     if (got == 0) break;
-    ssize_t put = co_await workers.write(to, buffer.get(), static_cast<std::size_t>(got),
-                                         static_cast<off_t>(done));
+    ssize_t put = co_await io.write(to, buffer.get(), static_cast<std::size_t>(got),
+                                    static_cast<off_t>(done));
     if (put < 0) co_return base::fail(static_cast<int>(-put));
     if (put != got) co_return base::fail(ENOSPC);
     done += static_cast<std::uint64_t>(got);
+    if (!big) co_await io_.reactor().yield();
   }
   co_return base::Unit{};
 }

@@ -12,6 +12,10 @@ void OpAwait::complete(int result, bool) {
   waiter_.resume();
 }
 
+void Yield::await_suspend(std::coroutine_handle<> waiter) {
+  reactor_.defer([waiter] { waiter.resume(); });
+}
+
 void Event::fire() {
   fired_ = true;
   for (auto waiter : waiters_) reactor_.defer([waiter] { waiter.resume(); });

@@ -76,6 +76,18 @@ class Event {
   std::vector<std::coroutine_handle<>> waiters_;
 };
 
+/// Resumes after what is queued already, and after a look at what has come in meanwhile.
+class Yield {
+ public:
+  explicit Yield(Reactor& reactor) : reactor_(reactor) {}
+  bool await_ready() const noexcept { return false; }
+  void await_suspend(std::coroutine_handle<> waiter);
+  void await_resume() const noexcept {}
+
+ private:
+  Reactor& reactor_;
+};
+
 class Reactor {
  public:
   /// For the calling thread, which must be the one that calls run().
@@ -107,6 +119,8 @@ class Reactor {
   }
   /// Runs `work` from the queue, after what is queued already.
   void defer(std::function<void()> work) { ready_.push_back(std::move(work)); }
+  /// For a handler with much to do: `co_await reactor.yield()` lets others have their turn.
+  Yield yield() { return Yield(*this); }
   /// See Engine::set_spin.
   void set_spin(unsigned microseconds) { engine_->set_spin(microseconds); }
   /// Operations that went to the ring since the start (the others completed inline).
