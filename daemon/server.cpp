@@ -250,13 +250,15 @@ void Server::report() const {
                   " rejected=" + std::to_string(session.stats().rejected) +
                   " copy_ups=" + std::to_string(session.overlay().counters().copy_ups));
     for (std::size_t op = 0; op < fusefs::kOps.size(); ++op)
-      if (session.stats().requests[op])
+      if (session.stats().ops[op].requests)
         log::line(log::Level::info, "mount.requests",
                   "op=" + std::string(fusefs::kOps[op].name) +
-                      " count=" + std::to_string(session.stats().requests[op]));
-    std::istringstream lines(session.describe_in_flight());
-    for (std::string text; std::getline(lines, text);)
-      log::line(log::Level::info, "mount.in_flight", text);
+                      " count=" + std::to_string(session.stats().ops[op].requests));
+    for (const fusefs::WaitingRequest& one : session.waiting())
+      log::line(log::Level::info, "mount.in_flight",
+                "unique=" + std::to_string(one.unique) + " op=" + std::string(one.op) +
+                    " path=" + log::quoted(one.path) + " waits=" + std::string(one.waits) +
+                    " seconds=" + std::to_string(one.seconds));
   }
 }
 

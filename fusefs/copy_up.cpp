@@ -165,6 +165,7 @@ base::Result<bool> Overlay::copy_small(int from, int to, std::uint64_t size) {
   TRY_VOID(base::check(got));
   ssize_t put = ::pwrite(to, bytes, static_cast<std::size_t>(got), 0);
   TRY_VOID(base::check(put));
+  counters_.copied_bytes += static_cast<std::uint64_t>(put);
   if (put != got) return base::fail(ENOSPC);
   return static_cast<std::uint64_t>(got) == size;
 }
@@ -172,7 +173,10 @@ base::Result<bool> Overlay::copy_small(int from, int to, std::uint64_t size) {
 ring::Task<base::Result<>> Overlay::copy_data(Node* node, int from, int to, std::uint64_t size) {
   if (size == 0) co_return base::Unit{};
   if (can_clone_) {
-    if (::ioctl(to, FICLONE, from) == 0) co_return base::Unit{};
+    if (::ioctl(to, FICLONE, from) == 0) {
+      ++counters_.clones;
+      co_return base::Unit{};
+    }
     // What the file system does not have it will not have for the next file either.
     if (errno == EOPNOTSUPP || errno == ENOTTY || errno == EXDEV) can_clone_ = false;
   }
@@ -201,6 +205,7 @@ ring::Task<base::Result<>> Overlay::copy_data(Node* node, int from, int to, std:
     ssize_t put = co_await io.write(to, buffer.get(), static_cast<std::size_t>(got),
                                     static_cast<off_t>(done));
     if (put < 0) co_return base::fail(static_cast<int>(-put));
+    counters_.copied_bytes += static_cast<std::uint64_t>(put);
     if (put != got) co_return base::fail(ENOSPC);
     done += static_cast<std::uint64_t>(got);
     if (!big) co_await io_.reactor().yield();

@@ -51,6 +51,8 @@ struct NewFile {
 
 struct Counters {
   std::uint64_t copy_ups = 0;
+  std::uint64_t copied_bytes = 0;  // of file data; a clone copies none
+  std::uint64_t clones = 0;
   std::uint64_t corrupt_records = 0;
   std::uint64_t whiteouts = 0;
 };
@@ -110,6 +112,8 @@ class Overlay {
   const LayerStack& stack() const { return stack_; }
   ring::FileIo& io() { return io_; }
   const Counters& counters() const { return counters_; }
+  /// Directory descriptors kept open.
+  std::size_t dirfds() const { return dirfds_.size(); }
   /// Descriptor of the node's version in a layer (O_PATH). Not to be kept over a co_await.
   base::Result<int> dir_fd(Node* dir, LayerIndex layer);
   /// Called with (what, node id) when a record on disk was not believed.

@@ -3,11 +3,11 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/uio.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <cerrno>
 
+#include "base/clock.hpp"
 #include "base/log.hpp"
 
 namespace fusefs {
@@ -15,12 +15,6 @@ namespace {
 
 constexpr std::size_t kHeaderRoom = 4096;  // header and fixed body before max_write bytes of data
 constexpr int kBatch = 64;                 // requests served before others get their turn
-
-std::uint64_t seconds_now() {
-  timespec ts;
-  ::clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
-  return static_cast<std::uint64_t>(ts.tv_sec);
-}
 
 }  // namespace
 
@@ -38,7 +32,7 @@ static void trace(const fuse_in_header& header, int error, std::size_t size) {
 struct Session::InFlight {
   Request request;
   Answer answer;
-  std::uint64_t since = 0;
+  std::int64_t since = 0;
   std::vector<std::byte> copy;  // of a small request, when many wait
 };
 
@@ -58,7 +52,10 @@ Session::Session(ring::Reactor& reactor, base::Fd device, std::unique_ptr<Overla
 
 Session::~Session() = default;
 
+// The end of one request is taken as the beginning of the next in the same batch: one look at the
+// clock a request, and one more a batch.
 void Session::drain() {
+  stamp_ = 0;
   for (int n = 0; n < kBatch && !ended_; ++n) {
     Buffer buffer = buffers_.take();
     ssize_t got = ::read(device_.get(), buffer.get(), buffers_.size());
@@ -89,6 +86,7 @@ void Session::finish() {
 }
 
 void Session::handle(Buffer buffer, std::size_t size) {
+  if (stamp_ == 0) stamp_ = base::monotonic_ns();
   Request request;
   base::Reader reader({buffer.get(), size});
   auto header = reader.take<fuse_in_header>();
@@ -107,20 +105,20 @@ void Session::handle(Buffer buffer, std::size_t size) {
     return reply_error(header->unique, ENOSYS);
   }
   const OpRow& row = kOps[op];
-  ++stats_.requests[op];
+  ++stats_.ops[op].requests;
   if (op == FUSE_INTERRUPT) return interrupt(request);
   bool valid = request.body.size() >= row.min_body;
   if (row.wants_node) request.node = overlay_->nodes().find(header->nodeid);
   valid = valid && (!row.wants_node || request.node);
   if (!valid || initialised_ == (op == FUSE_INIT)) {  // INIT comes first, and once
     ++stats_.rejected;
-    if (row.answers) reply_error(header->unique, valid ? EIO : EINVAL);
+    if (row.answers) reply_error(header->unique, valid ? EIO : EINVAL, op);
     return;
   }
   if (op == FUSE_INIT) return init(request);
   if (row.now) return run_now(row, request);
   if (!row.later) {
-    if (row.answers) reply_error(header->unique, ENOSYS);
+    if (row.answers) reply_error(header->unique, ENOSYS, op);
     return;
   }
   auto work = std::make_unique<InFlight>();
@@ -133,24 +131,35 @@ void Session::handle(Buffer buffer, std::size_t size) {
   } else {
     work->request.storage = std::move(buffer);
   }
+  std::size_t waiting = in_flight_.size();
   ring::spawn(run_later(row, std::move(work)));
+  if (in_flight_.size() > waiting) stamp_ = 0;  // its end, which the next one begins at, is to come
 }
 
 void Session::run_now(const OpRow& row, Request& request) {
   Answer answer;
   Done result = row.now(*overlay_, request, answer);
   if (row.answers) reply(request, std::move(result), answer);
+  count_time(request.header.opcode, stamp_);
+}
+
+void Session::count_time(std::uint32_t op, std::int64_t since) {
+  std::int64_t now = base::monotonic_ns();
+  stats_.ops[op].record(now - since);
+  if (stamp_ != 0) stamp_ = now;
 }
 
 ring::Task<void> Session::run_later(const OpRow& row, std::unique_ptr<InFlight> work) {
   std::uint64_t unique = work->request.header.unique;
   std::uint64_t before = reactor_.deferred_operations();
   auto entry = in_flight_.emplace(unique, work.get());
-  work->since = seconds_now();
+  work->since = stamp_;
   Done result = co_await row.later(*overlay_, work->request, work->answer);
   in_flight_.erase(entry);
-  if (reactor_.deferred_operations() != before) ++stats_.waited;
+  std::uint32_t op = work->request.header.opcode;
+  if (reactor_.deferred_operations() != before) ++stats_.ops[op].waited;
   reply(work->request, std::move(result), work->answer);
+  count_time(op, work->since);
   if (ended_ && in_flight_.empty()) finish();
 }
 
@@ -182,7 +191,7 @@ void Session::init(const Request& request) {
   std::memcpy(&old, request.body.data(), sizeof old);
   if (old.major != FUSE_KERNEL_VERSION || old.minor < 31) {
     ++stats_.rejected;
-    reply_error(request.header.unique, EPROTO);
+    reply_error(request.header.unique, EPROTO, FUSE_INIT);
     return end(EPROTO);
   }
   std::uint64_t offered = old.flags;
@@ -215,7 +224,8 @@ void Session::init(const Request& request) {
 
 void Session::reply(const Request& request, Done result, const Answer& answer) {
   trace(request.header, result ? 0 : result.error().value, answer.variable().size());
-  if (!result) return reply_error(request.header.unique, result.error().value);
+  std::uint32_t op = request.header.opcode;
+  if (!result) return reply_error(request.header.unique, result.error().value, op);
   if (const Slice* slice = answer.slice()) {
     if (!send_slice(request.header.unique, *slice)) send_copy(request.header.unique, *slice);
     return;
@@ -259,12 +269,12 @@ void Session::send_copy(std::uint64_t unique, const Slice& slice) {
   Buffer data = buffers_.take();
   std::size_t want = std::min(slice.length, buffers_.size());
   ssize_t got = ::pread(slice.file->get(), data.get(), want, slice.offset);
-  if (got < 0) return reply_error(unique, errno);
+  if (got < 0) return reply_error(unique, errno, FUSE_READ);
   send(unique, 0, {}, {data.get(), static_cast<std::size_t>(got)});
 }
 
-void Session::reply_error(std::uint64_t unique, int error) {
-  ++stats_.errors[error];
+void Session::reply_error(std::uint64_t unique, int error, std::uint32_t op) {
+  ++stats_.ops[op].errors[error];
   send(unique, error, {}, {});
 }
 
@@ -284,16 +294,24 @@ void Session::send(std::uint64_t unique, int error, std::span<const std::byte> f
   if (put < 0) ++stats_.reply_failures;  // ENOENT: the kernel had given up; ENODEV: unmounted
 }
 
-std::string Session::describe_in_flight() const {
-  std::string text;
-  std::uint64_t now = seconds_now();
+std::vector<WaitingRequest> Session::waiting(std::size_t most) const {
+  std::vector<WaitingRequest> all;
+  std::int64_t now = base::monotonic_ns();
   for (const auto& [unique, work] : in_flight_) {
-    text += "unique=" + std::to_string(unique) +
-            " op=" + std::string(kOps[work->request.header.opcode].name) +
-            " node=" + std::to_string(work->request.header.nodeid) +
-            " seconds=" + std::to_string(now - work->since) + "\n";
+    if (all.size() >= most) break;
+    const Request& request = work->request;
+    WaitingRequest one;
+    one.unique = unique;
+    one.op = kOps[request.header.opcode].name;
+    one.node = request.header.nodeid;
+    if (request.node) one.path = path_of(request.node);
+    one.seconds = static_cast<double>(now - work->since) / 1e9;
+    one.pid = request.header.pid;
+    one.waits = waits_for(request.header.opcode, request.node);
+    one.interrupted = request.interrupted;
+    all.push_back(std::move(one));
   }
-  return text;
+  return all;
 }
 
 }  // namespace fusefs

@@ -2,17 +2,18 @@
 // Called by: daemon/, one for each mount. Never: ends the process for what the kernel or a
 // container sends: a malformed request gets an error reply and a counter.
 #pragma once
-#include <array>
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/fd.hpp"
 #include "fusefs/op_table.hpp"
 #include "fusefs/overlay.hpp"
 #include "fusefs/request.hpp"
+#include "fusefs/session_stats.hpp"
 #include "ring/reactor.hpp"
 
 namespace fusefs {
@@ -23,13 +24,7 @@ class Session {
     std::function<void()> on_ready;   // INIT is answered: the mount serves
     std::function<void(int)> on_end;  // the mount is gone (ENODEV) or broken; called once, deferred
   };
-  struct Stats {
-    std::array<std::uint64_t, wire::kOpCount> requests{};
-    std::map<int, std::uint64_t> errors;  // replies by errno
-    std::uint64_t rejected = 0;           // malformed
-    std::uint64_t waited = 0;             // requests that did not complete inline
-    std::uint64_t reply_failures = 0;     // the kernel had given the request up
-  };
+  using Stats = SessionStats;
 
   /// `device`: /dev/fuse of a mount just made. Begins to serve when the reactor runs.
   Session(ring::Reactor& reactor, base::Fd device, std::unique_ptr<Overlay> overlay, Hooks hooks);
@@ -42,8 +37,8 @@ class Session {
   Overlay& overlay() { return *overlay_; }
   const Stats& stats() const { return stats_; }
   std::size_t in_flight() const { return in_flight_.size(); }
-  /// One line for each request that waits: unique, operation, node, seconds.
-  std::string describe_in_flight() const;
+  /// The requests that wait, at most `most` of them.
+  std::vector<WaitingRequest> waiting(std::size_t most = 1000) const;
   BufferPool& buffers() { return buffers_; }
 
  private:
@@ -57,7 +52,8 @@ class Session {
   void interrupt(const Request& request);
   bool given_up(const Node* node) const;
   void reply(const Request& request, Done result, const Answer& answer);
-  void reply_error(std::uint64_t unique, int error);
+  void reply_error(std::uint64_t unique, int error, std::uint32_t op = 0);
+  void count_time(std::uint32_t op, std::int64_t since);
   bool send_slice(std::uint64_t unique, const Slice& slice);
   void send_copy(std::uint64_t unique, const Slice& slice);
   void send(std::uint64_t unique, int error, std::span<const std::byte> fixed,
@@ -71,6 +67,7 @@ class Session {
   base::Fd pipe_in_, pipe_out_;  // for slices; made at the first one
   ring::Watch watch_;
   Stats stats_;
+  std::int64_t stamp_ = 0;  // when the request at hand was read; 0: not known, ask the clock
   std::multimap<std::uint64_t, InFlight*> in_flight_;  // a lying kernel may repeat a number
   bool initialised_ = false;
   bool setxattr_ext_ = true;

@@ -1,22 +1,13 @@
 #include "ring/fs_ops.hpp"
 
-#include <time.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdint>
 
+#include "base/clock.hpp"
+
 namespace ring {
-namespace {
-
-std::int64_t monotonic_ns() {
-  timespec now;
-  ::clock_gettime(CLOCK_MONOTONIC, &now);
-  return now.tv_sec * 1'000'000'000ll + now.tv_nsec;
-}
-
-}  // namespace
-
 bool Transfer::try_inline() {
   while (done_ < length_) {
     iovec piece{static_cast<char*>(data_) + done_, length_ - done_};
@@ -47,9 +38,9 @@ bool Transfer::await_ready() {
     --pace_.deferred_left;
     return false;
   }
-  std::int64_t before = monotonic_ns();
+  std::int64_t before = base::monotonic_ns();
   bool done = try_inline();
-  if (monotonic_ns() - before > kSlowWriteNs) pace_.deferred_left = kWritesAfterSlow;
+  if (base::monotonic_ns() - before > kSlowWriteNs) pace_.deferred_left = kWritesAfterSlow;
   return done;
 }
 

@@ -320,7 +320,14 @@ TEST_F(SessionTest, RequestsThatWaitAreTold) {
   NodeId big = connection->lookup(1, "big");
   auto waits = connection->send(FUSE_SETATTR, big, Body().put(set_mode(0600)));
   EXPECT_EQ(connection->session().in_flight(), 1u);
-  EXPECT_NE(connection->session().describe_in_flight().find("op=setattr"), std::string::npos);
+  auto told = connection->session().waiting();
+  ASSERT_EQ(told.size(), 1u);
+  EXPECT_EQ(told[0].unique, waits);
+  EXPECT_EQ(told[0].op, "setattr");
+  EXPECT_EQ(told[0].path, "/big");
+  EXPECT_EQ(told[0].waits, "copy-up");
+  EXPECT_GE(told[0].seconds, 0);
+  EXPECT_LT(told[0].seconds, 60);
   EXPECT_NE(connection->lookup(1, "low"), 0u) << "others are served meanwhile";
   connection->settle();
   EXPECT_EQ(connection->reply(waits).error, 0);
