@@ -18,5 +18,6 @@ uni_needs(base spdlog::spdlog fmt::fmt)
 uni_needs(config tomlplusplus::tomlplusplus)
 uni_needs(daemon PkgConfig::FUSE3 nlohmann_json::nlohmann_json)
 uni_needs(cli CLI11::CLI11 nlohmann_json::nlohmann_json PkgConfig::FUSE3 PkgConfig::LIBURING)
+target_compile_definitions(uni_daemon PRIVATE UNI_VERSION="${PROJECT_VERSION}")
 target_compile_definitions(uni_cli PRIVATE UNI_VERSION="${PROJECT_VERSION}"
                            UNI_LIBURING_VERSION="${LIBURING_VERSION}")

@@ -35,6 +35,7 @@ class Server {
                                 std::function<void()> on_ready);
   /// Serves until the last mount is gone, or a signal (TERM, INT, HUP) has taken all mounts away.
   void run();
+  ring::Reactor& reactor() { return *reactor_; }
 
  private:
   struct Served;

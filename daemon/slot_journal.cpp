@@ -8,6 +8,8 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "daemon/runtime_dir.hpp"
+
 namespace serving {
 namespace {
 
@@ -15,39 +17,18 @@ constexpr off_t kJournalLimit = 1024 * 1024;  // far more than any window has sl
 constexpr int kLockTries = 20;
 constexpr useconds_t kLockPause = 500;  // microseconds: 10 ms in all
 
-// The user's runtime directory, if nobody else can write there.
-base::Fd private_directory() {
-  const char* runtime = std::getenv("XDG_RUNTIME_DIR");
-  if (!runtime || runtime[0] != '/') return {};
-  base::Fd above(::open(runtime, O_PATH | O_DIRECTORY | O_CLOEXEC));
-  if (!above.valid()) return {};
-  ::mkdirat(above.get(), "usernetes-identity", 0700);
-  base::Fd dir(
-      ::openat(above.get(), "usernetes-identity", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  struct stat st;
-  bool ours = dir.valid() && ::fstat(dir.get(), &st) == 0 && st.st_uid == ::geteuid() &&
-              (st.st_mode & 022) == 0;
-  return ours ? std::move(dir) : base::Fd();
-}
-
-std::uint64_t fnv64(const std::string& text) {
-  std::uint64_t hash = 0xcbf29ce484222325ull;
-  for (unsigned char c : text) hash = (hash ^ c) * 0x100000001b3ull;
-  return hash;
-}
-
 }  // namespace
 
 std::unique_ptr<SlotJournal> SlotJournal::open(const std::string& kind, const std::string& pool) {
-  base::Fd dir = private_directory();
-  if (!dir.valid()) return nullptr;
+  auto dir = open_runtime_dir();
+  if (!dir) return nullptr;
   char name[64];
   std::snprintf(name, sizeof name, "slots-%s-%016llx", kind.c_str(),
                 static_cast<unsigned long long>(fnv64(pool)));
   constexpr int kFlags = O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC;
-  base::Fd file(::openat(dir.get(), name, kFlags | O_APPEND, 0600));
+  base::Fd file(::openat(dir->get(), name, kFlags | O_APPEND, 0600));
   std::string users_name = std::string(name) + ".users";
-  base::Fd users(::openat(dir.get(), users_name.c_str(), kFlags, 0600));
+  base::Fd users(::openat(dir->get(), users_name.c_str(), kFlags, 0600));
   if (!file.valid() || !users.valid()) return nullptr;
   // Nobody else uses the slots: what is written down is of mounts that are gone.
   if (::flock(users.get(), LOCK_EX | LOCK_NB) == 0 && ::ftruncate(file.get(), 0) != 0)

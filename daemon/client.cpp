@@ -1,0 +1,134 @@
+#include "daemon/client.hpp"
+
+#include <dirent.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+
+#include <cstring>
+#include <memory>
+#include <vector>
+
+namespace serving {
+namespace {
+
+base::Checked<base::Fd> connected(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof address.sun_path)
+    return base::refuse(path + ": longer than the 107 bytes that a socket's path may have");
+  std::memcpy(address.sun_path, path.c_str(), path.size());
+  base::Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!socket.valid() ||
+      ::connect(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0)
+    return base::refuse(path + ": " + std::strerror(errno));
+  return socket;
+}
+
+Hello parse_hello(const Json& result) {
+  Hello hello;
+  hello.protocol = number_of(result, "protocol").value_or(0);
+  hello.version = text_of(result, "version");
+  hello.pid = static_cast<pid_t>(number_of(result, "pid").value_or(0));
+  hello.maps = {text_of(result, "uid_map"), text_of(result, "gid_map")};
+  hello.service = flag_of(result, "service");
+  return hello;
+}
+
+void set_patience(const base::Fd& socket, int seconds) {
+  timeval wait{seconds, 0};
+  ::setsockopt(socket.get(), SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
+  ::setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait);
+}
+
+bool somebody_listens(const std::string& path) {
+  return connected(path).has_value();
+}
+
+}  // namespace
+
+base::Checked<Client> Client::connect(const std::string& path) {
+  TRY(socket, connected(path));
+  Client client(std::move(socket), path);
+  TRY(result, client.call({{"verb", "hello"}}, {}, 10));
+  client.hello_ = parse_hello(result);
+  if (client.hello_.protocol != kProtocol)
+    return base::refuse(path + ": its daemon speaks version " +
+                        std::to_string(client.hello_.protocol) + " of the protocol, this program " +
+                        std::to_string(kProtocol) + ": restart the daemon");
+  return client;
+}
+
+base::Checked<Json> Client::call(Json request, std::span<const int> fds, int seconds) {
+  request["v"] = kProtocol;
+  set_patience(socket_, seconds);
+  std::string line = request_line(request);
+  if (line.size() > kRequestLimit) return base::refuse("a request longer than 256 kB");
+  // A daemon that turns us away says why before it closes: what it has sent is still to be read.
+  auto sent = send(line, fds);
+  auto answer = receive();
+  if (!answer) return base::refuse(sent ? answer.error().message : sent.error().message);
+  return parse_answer(*answer);
+}
+
+// Descriptors come with bytes of the line, before its end: the kernel takes 253 with a message.
+base::Checked<base::Unit> Client::send(std::string_view line, std::span<const int> fds) {
+  while (!line.empty()) {
+    std::span<const int> now = fds.first(std::min(fds.size(), kFdsAtOnce));
+    std::string_view bytes = now.empty() ? line : line.substr(0, 1);
+    alignas(cmsghdr) char control[CMSG_SPACE(kFdsAtOnce * sizeof(int))] = {};
+    iovec part{const_cast<char*>(bytes.data()), bytes.size()};
+    msghdr message{};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    if (!now.empty()) {
+      message.msg_control = control;
+      message.msg_controllen = CMSG_SPACE(now.size_bytes());
+      cmsghdr* header = CMSG_FIRSTHDR(&message);
+      header->cmsg_level = SOL_SOCKET;
+      header->cmsg_type = SCM_RIGHTS;
+      header->cmsg_len = CMSG_LEN(now.size_bytes());
+      std::memcpy(CMSG_DATA(header), now.data(), now.size_bytes());
+    }
+    ssize_t put = ::sendmsg(socket_.get(), &message, MSG_NOSIGNAL);
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) return base::refuse(path_ + ": send: " + std::strerror(errno));
+    line.remove_prefix(static_cast<std::size_t>(put));
+    fds = fds.subspan(now.size());
+  }
+  return base::Unit{};
+}
+
+base::Checked<std::string> Client::receive() {
+  for (;;) {
+    if (auto line = lines_.take()) return *line;
+    if (lines_.too_long()) return base::refuse(path_ + ": an answer without end");
+    char bytes[65536];
+    ssize_t got = ::recv(socket_.get(), bytes, sizeof bytes, 0);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0 && errno == EAGAIN)
+      return base::refuse(path_ + ": the daemon does not answer (see its log)");
+    if (got < 0) return base::refuse(path_ + ": " + std::strerror(errno));
+    if (got == 0) return base::refuse(path_ + ": the daemon has closed the connection");
+    lines_.add({bytes, static_cast<std::size_t>(got)});
+  }
+}
+
+std::string find_socket(const config::Config& config) {
+  if (!config.daemon.socket.empty()) return config.daemon.socket;
+  std::string dir = runtime_dir();
+  if (dir.empty()) return {};
+  std::string known[] = {service_socket(), namespace_socket(IdMaps::of_this_process())};
+  for (const std::string& name : known)
+    if (somebody_listens(dir + "/" + name)) return dir + "/" + name;
+  std::vector<std::string> others;
+  std::unique_ptr<DIR, int (*)(DIR*)> listing(::opendir(dir.c_str()), ::closedir);
+  while (const dirent* entry = listing ? ::readdir(listing.get()) : nullptr) {
+    std::string name = entry->d_name;
+    if (name.starts_with("ns-") && name.ends_with(".sock") && somebody_listens(dir + "/" + name))
+      others.push_back(dir + "/" + name);
+  }
+  return others.size() == 1 ? others.front() : std::string();
+}
+
+}  // namespace serving

@@ -1,0 +1,55 @@
+// Owns: the control socket: who may connect, how many, and what was turned away. Called by: the
+// daemon verb. Never: blocks the reactor, or serves a peer of another user.
+#pragma once
+#include <array>
+#include <cstdint>
+#include <map>
+#include <memory>
+
+#include "daemon/connection.hpp"
+#include "daemon/runtime_dir.hpp"
+#include "ring/reactor.hpp"
+#include "ring/timer.hpp"
+
+namespace serving {
+
+class Control {
+ public:
+  struct Counters {
+    std::uint64_t accepted = 0;
+    std::array<std::uint64_t, kFaultNames.size()> faults{};
+    std::uint64_t refused_mounts = 0;
+  };
+  /// `listening`: from listen_at(), or a socket that was inherited. `service`: a person's service,
+  /// not the daemon of one namespace. Must end before the server.
+  Control(Server& server, Listening listening, bool service);
+  ~Control();
+  Control(const Control&) = delete;
+  Control& operator=(const Control&) = delete;
+
+  Server& server() { return server_; }
+  ring::Reactor& reactor();
+  bool is_service() const { return service_; }
+  const std::string& path() const { return listening_.path; }
+  std::size_t connections() const { return connections_.size(); }
+  const Counters& counters() const { return counters_; }
+  void count(Fault fault) { ++counters_.faults[static_cast<std::size_t>(fault)]; }
+  void count_refused_mount() { ++counters_.refused_mounts; }
+
+ private:
+  friend class Connection;
+  void accept();
+  void admit(base::Fd socket);
+  void forget(Connection* connection);
+  void sweep();
+
+  Server& server_;
+  Listening listening_;
+  bool service_;
+  ring::Watch watch_;
+  ring::Timer sweep_;
+  std::map<Connection*, std::shared_ptr<Connection>> connections_;
+  Counters counters_;
+};
+
+}  // namespace serving

@@ -1,0 +1,30 @@
+#include "daemon/verbs.hpp"
+
+#include <unistd.h>
+
+#include "daemon/control.hpp"
+#include "daemon/runtime_dir.hpp"
+
+namespace serving {
+namespace {
+
+constexpr Verb kVerbs[] = {
+    {.name = "hello", .now = verb_hello},
+};
+
+}  // namespace
+
+const Verb* find_verb(std::string_view name) {
+  for (const Verb& verb : kVerbs)
+    if (verb.name == name) return &verb;
+  return nullptr;
+}
+
+Answered verb_hello(Call& call) {
+  IdMaps maps = IdMaps::of_this_process();
+  return Json{{"protocol", kProtocol}, {"version", UNI_VERSION},
+              {"pid", ::getpid()},     {"uid_map", maps.uids},
+              {"gid_map", maps.gids},  {"service", call.control.is_service()}};
+}
+
+}  // namespace serving

@@ -1,0 +1,41 @@
+// Owns: the only list of what can be asked for over the control socket. Called by:
+// daemon/connection. Never: trusts an argument: the peer is of our user, but may be a container.
+#pragma once
+#include <string_view>
+#include <vector>
+
+#include "base/fd.hpp"
+#include "daemon/protocol.hpp"
+#include "ring/task.hpp"
+
+namespace serving {
+
+class Control;
+class Server;
+
+/// One request under way. Lives until its answer is sent, whether or not somebody still waits.
+struct Call {
+  Server& server;
+  Control& control;
+  Json args;                    // the whole request; see text_of() and its like
+  std::vector<base::Fd> fds;    // those that came with it, if the verb wants any
+  std::string code = "EINVAL";  // set before refusing, where a program may want to know
+};
+
+using Answered = base::Checked<Json>;
+
+/// Exactly one of the two is set. `later` may wait; what it needs it takes from the Call.
+struct Verb {
+  std::string_view name;
+  Answered (*now)(Call&) = nullptr;
+  ring::Task<Answered> (*later)(Call&) = nullptr;
+  bool wants_fds = false;
+};
+
+/// Nothing if there is no such verb.
+const Verb* find_verb(std::string_view name);
+
+// The handlers, each in its topic's file.
+Answered verb_hello(Call& call);  // verbs.cpp
+
+}  // namespace serving

@@ -1,0 +1,60 @@
+// Owns: a daemon in a process of its own, with a control socket in a private directory. Called by:
+// the tests of tests/daemon. Never: outlives a test.
+#pragma once
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <string>
+
+#include "daemon/client.hpp"
+#include "daemon/control.hpp"
+#include "daemon/server.hpp"
+
+namespace daemon_test {
+
+class Daemon {
+ public:
+  Daemon() {
+    root_ = "/var/tmp/uni-control.XXXXXX";
+    if (::mkdtemp(root_.data()) == nullptr) std::abort();
+    pid_ = ::fork();
+    if (pid_ == 0) serve();
+    for (int tries = 0; tries < 500 && !std::filesystem::exists(socket()); ++tries) ::usleep(5000);
+  }
+  ~Daemon() {
+    ::kill(pid_, SIGKILL);
+    ::waitpid(pid_, nullptr, 0);
+    std::error_code ignored;
+    std::filesystem::remove_all(root_, ignored);
+  }
+  Daemon(const Daemon&) = delete;
+  Daemon& operator=(const Daemon&) = delete;
+  const std::string& root() const { return root_; }
+  std::string socket() const { return root_ + "/control.sock"; }
+  pid_t pid() const { return pid_; }
+  /// Descriptors that it has open.
+  std::size_t descriptors() const {
+    auto all = std::filesystem::directory_iterator("/proc/" + std::to_string(pid_) + "/fd");
+    return static_cast<std::size_t>(std::distance(begin(all), end(all)));
+  }
+
+ private:
+  [[noreturn]] void serve() {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    auto server = serving::Server::make(config::Config{});
+    auto listening = serving::listen_at(socket());
+    if (!server || !listening) ::_exit(9);
+    serving::Control control(**server, std::move(*listening), false);
+    (*server)->run();
+    ::_exit(0);
+  }
+  std::string root_;
+  pid_t pid_ = -1;
+};
+
+}  // namespace daemon_test
