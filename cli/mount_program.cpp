@@ -15,6 +15,7 @@
 
 #include "base/fd.hpp"
 #include "base/log.hpp"
+#include "cli/verbs.hpp"
 #include "cli/version.hpp"
 #include "config/mount_options.hpp"
 #include "config/toml.hpp"
@@ -26,11 +27,6 @@ namespace cli {
 namespace {
 
 namespace log = base::log;
-
-int complain(const std::string& message) {
-  std::fprintf(stderr, "usernetes-identity: %s\n", message.c_str());
-  return 1;
-}
 
 void raise_descriptor_limit() {
   rlimit limit{};
