@@ -6,8 +6,13 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include <cstdlib>
+#include <map>
 #include <memory>
+
+#include "base/clock.hpp"
 
 namespace base::log {
 namespace {
@@ -16,20 +21,42 @@ struct State {
   Level level = Level::info;
   std::shared_ptr<spdlog::logger> logger;
   std::function<void(Level, std::string_view)> sink;
+  bool journal = false;  // stderr is a stream of journald
+  std::map<std::string, Limiter, std::less<>> events;
+  std::uint64_t suppressed = 0;
 };
 
-std::shared_ptr<spdlog::logger> dressed(std::shared_ptr<spdlog::logger> logger) {
-  logger->set_pattern("%Y-%m-%dT%H:%M:%S.%e %l %v");
+std::shared_ptr<spdlog::logger> dressed(std::shared_ptr<spdlog::logger> logger,
+                                        const char* pattern = "%Y-%m-%dT%H:%M:%S.%e %l %v") {
+  logger->set_pattern(pattern);
   logger->set_level(spdlog::level::trace);
   logger->flush_on(spdlog::level::debug);
   return logger;
 }
 
+// systemd.exec(5): "DEVICE:INODE" of the stream, since stderr may have been led elsewhere since.
+bool stderr_is_journal() {
+  const char* stream = std::getenv("JOURNAL_STREAM");
+  struct stat st;
+  if (!stream || ::fstat(STDERR_FILENO, &st) != 0) return false;
+  return fmt::format("{}:{}", st.st_dev, st.st_ino) == stream;
+}
+
+void use_stderr(State& state) {
+  state.journal = stderr_is_journal();
+  auto sink = std::make_shared<spdlog::sinks::stderr_sink_st>();
+  auto logger = std::make_shared<spdlog::logger>("usernetes-identity", sink);
+  state.logger = state.journal ? dressed(std::move(logger), "%v") : dressed(std::move(logger));
+}
+
+State make_state() {
+  State fresh;
+  use_stderr(fresh);
+  return fresh;
+}
+
 State& state() {
-  static State one{Level::info,
-                   dressed(std::make_shared<spdlog::logger>(
-                       "usernetes-identity", std::make_shared<spdlog::sinks::stderr_sink_st>())),
-                   {}};
+  static State one = make_state();
   return one;
 }
 
@@ -41,6 +68,25 @@ spdlog::level::level_enum to_spdlog(Level level) {
     case Level::error: return spdlog::level::err;
   }
   return spdlog::level::err;
+}
+
+// <syslog.h>'s numbers, as sd-daemon(3) wants them.
+int to_priority(Level level) {
+  switch (level) {
+    case Level::debug: return 7;
+    case Level::info: return 6;
+    case Level::warning: return 4;
+    case Level::error: return 3;
+  }
+  return 3;
+}
+
+void write(Level level, std::string_view event, std::string_view details, std::uint64_t held) {
+  std::string text = fmt::format("event={}{}{}", event, details.empty() ? "" : " ", details);
+  if (held > 0) text += fmt::format(" suppressed={}", held);
+  if (state().sink) return state().sink(level, text);
+  if (state().journal) text.insert(0, fmt::format("<{}>", to_priority(level)));
+  state().logger->log(to_spdlog(level), spdlog::string_view_t(text.data(), text.size()));
 }
 
 }  // namespace
@@ -75,17 +121,20 @@ void set_level(Level level) {
 bool enabled(Level level) {
   return level >= state().level;
 }
+Level level() {
+  return state().level;
+}
 
 Checked<Unit> set_file(const std::string& path) {
   if (path.empty()) {
-    state().logger = dressed(std::make_shared<spdlog::logger>(
-        "usernetes-identity", std::make_shared<spdlog::sinks::stderr_sink_st>()));
+    use_stderr(state());
     return Unit{};
   }
   mode_t old = ::umask(077);
   try {
     auto sink = std::make_shared<spdlog::sinks::basic_file_sink_st>(path);
     state().logger = dressed(std::make_shared<spdlog::logger>("usernetes-identity", sink));
+    state().journal = false;
   } catch (const spdlog::spdlog_ex& e) {
     ::umask(old);
     return refuse("log.file " + path + ": " + e.what());
@@ -104,19 +153,33 @@ void set_sink(std::function<void(Level, std::string_view)> sink) {
 }
 
 void line(Level level, std::string_view event, std::string_view details) {
+  constexpr std::uint32_t kBurst = 500, kPause = 1;
   if (!enabled(level)) return;
-  std::string text = fmt::format("event={}{}{}", event, details.empty() ? "" : " ", details);
-  if (state().sink) return state().sink(level, text);
-  state().logger->log(to_spdlog(level), spdlog::string_view_t(text.data(), text.size()));
+  if (level == Level::debug) return write(level, event, details, 0);
+  auto found = state().events.find(event);  // as many as there are names in the program
+  if (found == state().events.end())
+    found = state().events.emplace(std::string(event), Limiter(kBurst, kPause)).first;
+  limited(found->second, level, event, details);
+}
+
+void report(Level level, std::string_view event, std::string_view details) {
+  if (enabled(level)) write(level, event, details, 0);
+}
+
+std::uint64_t suppressed_lines() {
+  return state().suppressed;
 }
 
 bool Limiter::admit(std::uint64_t second) {
-  if (second != second_) {
-    second_ = second;
-    used_ = 0;
+  if (left_ >= burst_ || pause_ == 0) {
+    refilled_ = second;
+  } else if (second >= refilled_ + pause_) {
+    std::uint64_t more = (second - refilled_) / pause_;
+    refilled_ += more * pause_;
+    left_ = more > burst_ - left_ ? burst_ : left_ + static_cast<std::uint32_t>(more);
   }
-  if (used_ < burst_) {
-    ++used_;
+  if (left_ > 0) {
+    --left_;
     return true;
   }
   ++suppressed_;
@@ -125,6 +188,20 @@ bool Limiter::admit(std::uint64_t second) {
 
 std::uint64_t Limiter::take_suppressed() {
   return std::exchange(suppressed_, 0);
+}
+
+void limited(Limiter& limiter, Level level, std::string_view event, std::string_view details) {
+  if (!enabled(level)) return;
+  if (!limiter.admit(monotonic_seconds())) {
+    ++state().suppressed;
+    return;
+  }
+  write(level, event, details, limiter.take_suppressed());
+}
+
+void settle(Limiter& limiter, Level level, std::string_view event, std::string_view details) {
+  std::uint64_t held = limiter.take_suppressed();
+  if (held > 0 && enabled(level)) write(level, event, details, held);
 }
 
 }  // namespace base::log

@@ -180,9 +180,8 @@ Keeper::Sent Keeper::try_send(const std::string& text, std::span<const int> fds)
   if (errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM || errno == ETOOMANYREFS)
     return Sent::no_room;
   static log::Limiter limiter(1);
-  if (limiter.admit(static_cast<std::uint64_t>(::time(nullptr))))
-    log::line(log::Level::warning, "keeper.send",
-              "message=" + log::quoted(text) + " error=" + log::quoted(std::strerror(errno)));
+  log::limited(limiter, log::Level::warning, "keeper.send",
+               "message=" + log::quoted(text) + " error=" + log::quoted(std::strerror(errno)));
   return Sent::never;
 }
 

@@ -191,10 +191,8 @@ base::Checked<base::Unit> Server::add(const config::MountOptions& options,
   if (overlay->nodes().root()->dir->layers.empty())
     return base::refuse("lowerdir " + options.lowerdirs.front() + ": its root cannot be read");
   overlay->on_corrupt = [entry](const std::string& name) {
-    if (entry->corrupt.admit(static_cast<std::uint64_t>(::time(nullptr))))
-      log::line(log::Level::warning, "record.corrupt",
-                "name=" + log::quoted(name) +
-                    " suppressed=" + std::to_string(entry->corrupt.take_suppressed()));
+    log::limited(entry->corrupt, log::Level::warning, "record.corrupt",
+                 "name=" + log::quoted(name));
   };
   TRY(mount, Mount::make(options, subtype));
   fusefs::Session::Hooks hooks;
@@ -208,6 +206,8 @@ base::Checked<base::Unit> Server::add(const config::MountOptions& options,
 }
 
 void Server::gone(Served* served, int error) {
+  log::settle(served->corrupt, log::Level::warning, "record.corrupt",
+              "path=" + log::quoted(served->mount->path()));
   log::line(log::Level::info, "mount.gone",
             "path=" + log::quoted(served->mount->path()) + " errno=" + std::to_string(error));
   std::erase_if(mounts_, [&](const auto& other) { return other.get() == served; });
