@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "base/nearest.hpp"
+#include "cli/config_verb.hpp"
 #include "cli/version.hpp"
 #include "config/mount_options.hpp"
 
@@ -20,6 +21,7 @@ Action prepare_version(CLI::App&) {
 }
 
 constexpr Verb kVerbs[] = {
+    {"config", "show the settings and where they come from, or check them", prepare_config},
     {"help", "show the options of the mount program, or those of a verb", prepare_help},
     {"version", "show the version, the libraries and what this machine's kernel offers",
      prepare_version},
@@ -77,6 +79,16 @@ std::string option_left(const CLI::Option& option) {
   for (std::size_t at = 0; (at = name.find(',', at)) != name.npos; at += 2)
     name.insert(at + 1, " ");
   return name + (type.empty() || option.get_items_expected_max() == 0 ? "" : " " + type);
+}
+
+std::string options_roff(const CLI::App& app, const std::string& before) {
+  std::string page;
+  for (const CLI::Option* option : app.get_options()) {
+    if (option->get_name() == "--help") continue;
+    page += ".TP\n.B " + roff(before + option_left(*option)) + "\n" +
+            roff(option->get_description()) + "\n";
+  }
+  return page;
 }
 
 }  // namespace
@@ -141,10 +153,12 @@ std::string verbs_roff() {
     Action action = verb.prepare(app);
     page += ".SS " + roff(verb.name) + "\n" + roff(verb.summary) + ".\n";
     if (!app.get_footer().empty()) page += roff(app.get_footer()) + "\n";
-    for (const CLI::Option* option : app.get_options())
-      if (option->get_name() != "--help")
-        page +=
-            ".TP\n.B " + roff(option_left(*option)) + "\n" + roff(option->get_description()) + "\n";
+    page += options_roff(app, "");
+    for (const CLI::App* part : app.get_subcommands([](const CLI::App*) { return true; })) {
+      std::string name = std::string(verb.name) + " " + part->get_name();
+      page += ".TP\n.B " + roff(name) + "\n" + roff(part->get_description()) + "\n" +
+              options_roff(*part, name + " ");
+    }
   }
   return page;
 }

@@ -12,11 +12,16 @@
 
 namespace config {
 
+/// When a running daemon takes a changed setting: `reload` changes it at once; each new mount
+/// brings its own with it; or only a new start, because what has been served so far depends on it.
+enum class Effect : std::uint8_t { reload, mount, restart };
+
 /// What a setting may be: a word of a list ("a|b"; empty: any text), or a number from min to max.
 struct Allowed {
   std::string_view words = {};
   double min = 0;
   double max = std::numeric_limits<std::uint32_t>::max();
+  Effect effect = Effect::restart;
 };
 
 struct Config {
@@ -56,8 +61,9 @@ struct Config {
   template <class Self, class F>
   static void fields(Self& c, F&& f) {
     f("log.level", c.log.level, "least severe event that is logged",
-      Allowed{.words = "debug|info|warning|error"});
-    f("log.file", c.log.file, "where events go; empty: stderr with -f, else nowhere", Allowed{});
+      Allowed{.words = "debug|info|warning|error", .effect = Effect::reload});
+    f("log.file", c.log.file, "where events go; empty: stderr with -f, else nowhere",
+      Allowed{.effect = Effect::reload});
     f("identity.rule", c.identity.rule,
       "hash rule: 1 = every id >= 65534 is nobody, 2 = ids above 65535 are hashed too",
       Allowed{.min = 1, .max = 2});
@@ -71,32 +77,33 @@ struct Config {
     f("identity.window_last", c.identity.window_last, "last such pool id",
       Allowed{.min = 1, .max = 65533});
     f("overlay.opaque", c.overlay.opaque, "how a directory that hides lower ones is marked",
-      Allowed{.words = "auto|trusted|user|fuseoverlayfs|file"});
+      Allowed{.words = "auto|trusted|user|fuseoverlayfs|file", .effect = Effect::mount});
     f("overlay.whiteout", c.overlay.whiteout, "how a deleted lower name is marked",
-      Allowed{.words = "auto|device|file"});
+      Allowed{.words = "auto|device|file", .effect = Effect::mount});
     f("overlay.redirect_dir", c.overlay.redirect_dir,
-      "rename lower directories by a redirect; false: by a copy", Allowed{});
+      "rename lower directories by a redirect; false: by a copy", Allowed{.effect = Effect::mount});
     f("overlay.dirfd_cache", c.overlay.dirfd_cache, "directory descriptors kept open per mount",
-      Allowed{.min = 16, .max = 1048576});
+      Allowed{.min = 16, .max = 1048576, .effect = Effect::mount});
     f("fuse.timeout", c.fuse.timeout, "seconds the kernel may cache names and attributes",
-      Allowed{.min = 0, .max = 1e9});
-    f("fuse.writeback", c.fuse.writeback, "let the kernel collect small writes", Allowed{});
+      Allowed{.min = 0, .max = 1e9, .effect = Effect::mount});
+    f("fuse.writeback", c.fuse.writeback, "let the kernel collect small writes",
+      Allowed{.effect = Effect::mount});
     f("fuse.max_write", c.fuse.max_write, "most bytes of one write request",
-      Allowed{.min = 4096, .max = 1048576});
+      Allowed{.min = 4096, .max = 1048576, .effect = Effect::mount});
     f("fuse.max_background", c.fuse.max_background, "read-ahead and write-back requests in flight",
-      Allowed{.min = 1, .max = 65535});
+      Allowed{.min = 1, .max = 65535, .effect = Effect::mount});
     f("reactor.spin_us", c.reactor.spin_us,
       "microseconds to watch for the next request before sleeping, as long as that pays; 0: never",
-      Allowed{.min = 0, .max = 1000});
+      Allowed{.min = 0, .max = 1000, .effect = Effect::reload});
     f("daemon.autostart", c.daemon.autostart,
       "start a daemon for the first mount; false: without a running daemon each mount has a "
       "process of its own",
-      Allowed{});
+      Allowed{.effect = Effect::mount});
     f("daemon.socket", c.daemon.socket,
       "control socket; empty: in $XDG_RUNTIME_DIR/usernetes-identity", Allowed{});
     f("daemon.idle_exit_s", c.daemon.idle_exit_s,
       "seconds after its last mount that a daemon which a mount started leaves; 0: never",
-      Allowed{.min = 0, .max = 86400});
+      Allowed{.min = 0, .max = 86400, .effect = Effect::reload});
   }
 };
 

@@ -5,6 +5,9 @@
 #include <cmath>
 #include <concepts>
 #include <optional>
+#include <vector>
+
+#include "base/nearest.hpp"
 
 namespace config {
 namespace {
@@ -114,11 +117,32 @@ std::string shown(Value const& value) {
 }
 
 template <class Member>
-std::string default_text(Member const& member) {
+std::string text_of(Member const& member) {
   if constexpr (std::same_as<Member, bool>) return member ? "true" : "false";
-  if constexpr (std::same_as<Member, std::string>) return "\"" + member + "\"";
+  if constexpr (std::same_as<Member, std::string>) return member;
   if constexpr (std::same_as<Member, double>) return plain(member);
   if constexpr (std::same_as<Member, std::uint32_t>) return std::to_string(member);
+}
+
+template <class Member>
+std::string default_text(Member const& member) {
+  if constexpr (std::same_as<Member, std::string>) return "\"" + member + "\"";
+  return text_of(member);
+}
+
+// "fuse.timout" is near "fuse.timeout"; "timeout" alone lacks its section.
+std::string unknown_key(std::string_view word) {
+  std::vector<std::string_view> keys;
+  std::string all, meant;
+  Config c;
+  Config::fields(c, [&](std::string_view key, auto const&, auto, Allowed const&) {
+    keys.push_back(key);
+    all += (all.empty() ? "" : ", ") + std::string(key);
+    if (!word.empty() && key.substr(key.find('.') + 1) == word) meant = key;
+  });
+  if (meant.empty()) meant = base::nearest(word, keys);
+  return "unknown key \"" + std::string(word.substr(0, 80)) + "\"; " +
+         (meant.empty() ? "allowed: " + all : "did you mean \"" + meant + "\"?");
 }
 
 }  // namespace
@@ -145,11 +169,7 @@ base::Checked<> set_field(Config& c, std::string_view key, Value const& value) {
     return base::refuse(std::string(key) + " = " + shown(value) +
                         " is not allowed; allowed: " + allowed_text(key));
   }
-  std::string keys;
-  Config::fields(c, [&](std::string_view name, auto&, auto, Allowed const&) {
-    keys += (keys.empty() ? "" : ", ") + std::string(name);
-  });
-  return base::refuse("unknown key \"" + std::string(key.substr(0, 80)) + "\"; allowed: " + keys);
+  return base::refuse(unknown_key(key));
 }
 
 base::Checked<> check_together(Config const& c) {
@@ -168,13 +188,32 @@ std::string allowed_text(std::string_view key) {
   return text;
 }
 
+std::string field_text(Config const& c, std::string_view key) {
+  std::string text;
+  Config::fields(c, [&](std::string_view name, auto const& member, auto, Allowed const&) {
+    if (name == key) text = text_of(member);
+  });
+  return text;
+}
+
+std::string_view effect_text(Effect effect) {
+  switch (effect) {
+    case Effect::reload: return "at reload";
+    case Effect::mount: return "at the next mount";
+    case Effect::restart: break;
+  }
+  return "when the daemon starts anew";
+}
+
 std::string fields_markdown() {
-  std::string table = "| key | default | allowed | meaning |\n|---|---|---|---|\n";
+  std::string table =
+      "| key | default | allowed | takes effect | meaning |\n|---|---|---|---|---|\n";
   Config c;
   Config::fields(c, [&]<class Member>(std::string_view name, Member const& member,
                                       std::string_view help, Allowed const& allowed) {
     table += "| `" + std::string(name) + "` | `" + default_text(member) + "` | " +
-             describe<Member>(allowed) + " | " + std::string(help) + " |\n";
+             describe<Member>(allowed) + " | " + std::string(effect_text(allowed.effect)) + " | " +
+             std::string(help) + " |\n";
   });
   return table;
 }

@@ -26,7 +26,12 @@ base::Checked<> set_field(Config& c, std::string_view key, Value const& value);
 base::Checked<> check_together(Config const& c);
 /// "true or false", "1 .. 2", "separate, share": the allowed values of `key` for a human.
 std::string allowed_text(std::string_view key);
-/// The settings as a Markdown table: key, default, allowed, meaning. Ends with a newline.
+/// The value of `key` as set_field takes it from a Text; empty for an unknown key.
+std::string field_text(Config const& c, std::string_view key);
+/// When a running daemon takes a change of `key`, in words that follow "takes effect".
+std::string_view effect_text(Effect effect);
+/// The settings as a Markdown table: key, default, allowed, when a change takes effect, meaning.
+/// Ends with a newline.
 std::string fields_markdown();
 
 }  // namespace config

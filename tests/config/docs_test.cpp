@@ -50,7 +50,7 @@ std::string options_as_roff() {
   return out;
 }
 
-// `| key | default | allowed | meaning |` rows of the table.
+// `| key | default | allowed | takes effect | meaning |` rows of the table.
 std::string settings_as_roff() {
   std::string out;
   auto rows = split(config::fields_markdown(), "\n");
@@ -58,7 +58,8 @@ std::string settings_as_roff() {
     std::vector<std::string> cells = split(rows[i].substr(2, rows[i].size() - 4), " | ");
     auto bare = [](const std::string& quoted) { return quoted.substr(1, quoted.size() - 2); };
     out += ".TP\n.BR " + roff(bare(cells[0])) + " \" (default " + roff(bare(cells[1])) + ")\"\n" +
-           roff(cells[3]) + "; allowed: " + roff(cells[2]) + "\n";
+           roff(cells[4]) + "; allowed: " + roff(cells[2]) + "; a change takes effect " +
+           roff(cells[3]) + "\n";
   }
   return out;
 }
