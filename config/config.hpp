@@ -62,8 +62,7 @@ struct Config {
   static void fields(Self& c, F&& f) {
     f("log.level", c.log.level, "least severe event that is logged",
       Allowed{.words = "debug|info|warning|error", .effect = Effect::reload});
-    f("log.file", c.log.file, "where events go; empty: stderr with -f, else nowhere",
-      Allowed{.effect = Effect::reload});
+    f("log.file", c.log.file, "where events go; empty: stderr with -f, else nowhere", Allowed{});
     f("identity.rule", c.identity.rule,
       "hash rule: 1 = every id >= 65534 is nobody, 2 = ids above 65535 are hashed too",
       Allowed{.min = 1, .max = 2});

@@ -141,8 +141,8 @@ struct Server::Served {
   log::Limiter corrupt{10};
 };
 
-Server::Server(std::unique_ptr<ring::Reactor> reactor, Identities ids)
-    : reactor_(std::move(reactor)), ids_(std::move(ids)) {}
+Server::Server(std::unique_ptr<ring::Reactor> reactor, Identities ids, const config::Config& config)
+    : reactor_(std::move(reactor)), ids_(std::move(ids)), config_(config) {}
 Server::~Server() = default;
 
 base::Checked<Identities> Identities::of_this_process(const config::Config& config) {
@@ -157,7 +157,7 @@ base::Checked<std::unique_ptr<Server>> Server::make(const config::Config& config
   TRY(ids, Identities::of_this_process(config));
   TRY(reactor, ring::Reactor::make());
   reactor->set_spin(config.reactor.spin_us);
-  std::unique_ptr<Server> server(new Server(std::move(reactor), std::move(ids)));
+  std::unique_ptr<Server> server(new Server(std::move(reactor), std::move(ids), config));
   TRY_VOID(server->catch_signals());
   return server;
 }

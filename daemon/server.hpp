@@ -10,6 +10,7 @@
 #include "base/result.hpp"
 #include "config/mount_options.hpp"
 #include "daemon/mount.hpp"
+#include "daemon/reload.hpp"
 #include "fusefs/session.hpp"
 #include "identity/live_slots.hpp"
 #include "ring/reactor.hpp"
@@ -36,10 +37,14 @@ class Server {
   /// Serves until the last mount is gone, or a signal (TERM, INT, HUP) has taken all mounts away.
   void run();
   ring::Reactor& reactor() { return *reactor_; }
+  /// The settings in force.
+  const config::Config& config() const { return config_; }
+  /// Takes what may change while mounts are served.
+  Reloaded reload(const config::Config& wanted);
 
  private:
   struct Served;
-  Server(std::unique_ptr<ring::Reactor> reactor, Identities ids);
+  Server(std::unique_ptr<ring::Reactor> reactor, Identities ids, const config::Config& config);
   base::Checked<base::Unit> catch_signals();
   void on_signal();
   void unmount_all();
@@ -48,6 +53,7 @@ class Server {
 
   std::unique_ptr<ring::Reactor> reactor_;
   Identities ids_;
+  config::Config config_;
   base::Fd signals_;
   ring::Watch signal_watch_;
   std::list<std::unique_ptr<Served>> mounts_;

@@ -10,6 +10,7 @@ namespace {
 
 constexpr Verb kVerbs[] = {
     {.name = "hello", .now = verb_hello},
+    {.name = "reload", .now = verb_reload},
 };
 
 }  // namespace

@@ -36,6 +36,7 @@ struct Verb {
 const Verb* find_verb(std::string_view name);
 
 // The handlers, each in its topic's file.
-Answered verb_hello(Call& call);  // verbs.cpp
+Answered verb_hello(Call& call);   // verbs.cpp
+Answered verb_reload(Call& call);  // reload.cpp
 
 }  // namespace serving
