@@ -112,8 +112,10 @@ base::Checked<Keeper> Keeper::from_environment() {
   return keeper;
 }
 
-Keeper Keeper::over(base::Fd notify, NamedFds inherited) {
+Keeper Keeper::over(base::Fd notify, NamedFds inherited,
+                    std::optional<std::chrono::milliseconds> watchdog) {
   Keeper keeper;
+  keeper.watchdog_ = watchdog;
   keeper.notify_ = std::move(notify);
   keeper.inherited_ = std::move(inherited);
   return keeper;

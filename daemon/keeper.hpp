@@ -30,7 +30,8 @@ class Keeper {
   /// descriptors become close-on-exec. The message names the variable that makes no sense.
   static base::Checked<Keeper> from_environment();
   /// For a daemon that the holder has forked: one end of a pair of datagram sockets.
-  static Keeper over(base::Fd notify, NamedFds inherited);
+  static Keeper over(base::Fd notify, NamedFds inherited,
+                     std::optional<std::chrono::milliseconds> watchdog = std::nullopt);
 
   /// What the manager kept for us, and sockets it listens on for us, by name. Whoever takes one
   /// over erases it here.
@@ -58,6 +59,8 @@ class Keeper {
   void ping();
   /// Before we leave: waits for what is still to be sent, so long at most.
   void flush(std::chrono::milliseconds most);
+  /// To hear what the other end says; systemd says nothing.
+  const base::Fd& socket() const { return notify_; }
   /// Messages that wait for room.
   std::size_t queued() const { return queue_.size(); }
 
