@@ -7,151 +7,16 @@
 
 #include <csignal>
 #include <cstring>
-#include <fstream>
-#include <sstream>
 
 #include "base/log.hpp"
-#include "daemon/slot_journal.hpp"
 
 namespace serving {
-namespace {
 
 namespace log = base::log;
-using fusefs::Id;
 
-base::Checked<identity::Pool> read_pool(const char* path) {
-  std::ifstream file(path);
-  std::stringstream text;
-  text << file.rdbuf();
-  auto pool = identity::Pool::parse(text.str());
-  if (!pool) return base::refuse(std::string(path) + ": " + pool.error().message);
-  return pool;
-}
-
-void log_assignment(const char* kind, const identity::LiveSlots::Assignment& assignment) {
-  if (assignment.first_choice) return;
-  log::line(log::Level::info, "identity.second_choice",
-            std::string("kind=") + kind + " id=" + std::to_string(assignment.true_id) +
-                " slot=" + std::to_string(assignment.slot));
-}
-
-// What must be equal for two processes to share their slots.
-std::string describe(const identity::Pool& pool, const config::Config& config) {
-  std::string text = std::to_string(config.identity.rule) + config.identity.collisions + " " +
-                     std::to_string(config.identity.window_first) + "-" +
-                     std::to_string(config.identity.window_last);
-  for (const identity::Extent& extent : pool.extents())
-    text += " " + std::to_string(extent.inside) + "+" + std::to_string(extent.count);
-  return text;
-}
-
-// Slots and the journal that their assignments come from and go to.
-struct JournalledSlots {
-  std::unique_ptr<SlotJournal> journal;
-  identity::LiveSlots slots;
-};
-
-std::shared_ptr<identity::LiveSlots> make_slots(const identity::Pool& pool, const char* kind,
-                                                const config::Config& config) {
-  auto both = std::make_shared<JournalledSlots>(
-      JournalledSlots{pool.is_full() ? nullptr : SlotJournal::open(kind, describe(pool, config)),
-                      {pool, pool.hash_range(), config::rule(config), config::window(config),
-                       config::collisions(config)}});
-  both->slots.on_assign([kind](const auto& assignment) { log_assignment(kind, assignment); });
-  both->slots.share_through(both->journal.get());
-  return {both, &both->slots};
-}
-
-// One kind of id for one mount. A mapping confines the slots to what it can show.
-base::Checked<fusefs::IdMapper> make_mapper(const identity::Pool& pool,
-                                            std::shared_ptr<identity::LiveSlots> slots,
-                                            const std::vector<config::IdMapLine>& lines,
-                                            std::optional<Id> squash, const char* kind,
-                                            const config::Config& config) {
-  fusefs::IdMapper::Setup setup;
-  setup.range = pool.hash_range();
-  setup.rule = config::rule(config);
-  setup.squash = squash;
-  setup.slots = std::move(slots);
-  std::vector<identity::Extent> extents;
-  for (const config::IdMapLine& line : lines) {
-    setup.mapping.push_back({line.disk, line.shown, line.count});
-    extents.push_back({line.disk, line.shown, line.count});
-  }
-  if (!extents.empty()) {
-    auto domain = identity::Pool::from_extents(std::move(extents));
-    if (!domain) return base::refuse(std::string(kind) + "mapping: " + domain.error().message);
-    identity::Window window = config::window(config);
-    for (Id id = window.first; id <= window.last; ++id) setup.foreign_slots &= domain->contains(id);
-    setup.slots = make_slots(*domain, kind, config);
-  }
-  return fusefs::IdMapper(std::move(setup));
-}
-
-std::optional<Id> squash_of(const config::MountOptions& options, std::optional<Id> single) {
-  if (single) return single;
-  if (options.squash_to_root) return Id{0};
-  return std::nullopt;
-}
-
-fusefs::OpaqueForm opaque_form(const std::string& word) {
-  if (word == "trusted") return fusefs::OpaqueForm::trusted;
-  if (word == "user") return fusefs::OpaqueForm::user;
-  if (word == "fuseoverlayfs") return fusefs::OpaqueForm::fuseoverlayfs;
-  if (word == "file") return fusefs::OpaqueForm::file;
-  return fusefs::OpaqueForm::automatic;
-}
-
-fusefs::WhiteoutForm whiteout_form(const std::string& word) {
-  // fuse-overlayfs's own switch, for file systems which take the device and lose it.
-  if (::getenv("FUSE_OVERLAYFS_DISABLE_OVL_WHITEOUT")) return fusefs::WhiteoutForm::file;
-  if (word == "device") return fusefs::WhiteoutForm::device;
-  if (word == "file") return fusefs::WhiteoutForm::file;
-  return fusefs::WhiteoutForm::automatic;
-}
-
-fusefs::OverlayOptions overlay_options(const config::MountOptions& options) {
-  const config::Config& config = options.config;
-  fusefs::OverlayOptions out;
-  out.timeout = options.timeout;
-  out.writeback = options.writeback;
-  out.acl = !options.noacl;
-  out.xattrs = !options.noxattrs;
-  out.sync = !options.volatile_fsync;
-  out.static_nlink = options.static_nlink;
-  out.ino32 = options.ino32;
-  out.redirect = options.redirect_create && config.overlay.redirect_dir;
-  out.redirect_follow = options.redirect_follow;
-  out.xino = options.xino == config::Xino::off  ? fusefs::XinoMode::off
-             : options.xino == config::Xino::on ? fusefs::XinoMode::on
-                                                : fusefs::XinoMode::automatic;
-  out.opaque = opaque_form(config.overlay.opaque);
-  out.whiteout = whiteout_form(config.overlay.whiteout);
-  out.dirfd_cache = config.overlay.dirfd_cache;
-  out.max_write = config.fuse.max_write;
-  out.max_background = static_cast<std::uint16_t>(config.fuse.max_background);
-  return out;
-}
-
-}  // namespace
-
-struct Server::Served {
-  std::unique_ptr<Mount> mount;
-  std::unique_ptr<fusefs::Session> session;
-  log::Limiter corrupt{10};
-};
-
-Server::Server(std::unique_ptr<ring::Reactor> reactor, Identities ids, const config::Config& config)
-    : reactor_(std::move(reactor)), ids_(std::move(ids)), config_(config) {}
+Server::Server(std::unique_ptr<ring::Reactor> reactor, Identities ids, config::Config config)
+    : reactor_(std::move(reactor)), ids_(std::move(ids)), config_(std::move(config)) {}
 Server::~Server() = default;
-
-base::Checked<Identities> Identities::of_this_process(const config::Config& config) {
-  TRY(uids, read_pool("/proc/self/uid_map"));
-  TRY(gids, read_pool("/proc/self/gid_map"));
-  auto uid_slots = make_slots(uids, "uid", config);
-  auto gid_slots = make_slots(gids, "gid", config);
-  return Identities{std::move(uids), std::move(gids), std::move(uid_slots), std::move(gid_slots)};
-}
 
 base::Checked<std::unique_ptr<Server>> Server::make(const config::Config& config) {
   TRY(ids, Identities::of_this_process(config));
@@ -176,42 +41,54 @@ base::Checked<base::Unit> Server::catch_signals() {
 
 base::Checked<base::Unit> Server::add(const config::MountOptions& options,
                                       const std::string& subtype, std::function<void()> on_ready) {
-  fusefs::OverlayOptions wanted = overlay_options(options);
-  TRY(stack,
-      fusefs::LayerStack::open({options.lowerdirs, options.upperdir, options.workdir}, wanted));
-  const config::Config& config = options.config;
-  TRY(uids, make_mapper(ids_.uids, ids_.uid_slots, options.uidmapping,
-                        squash_of(options, options.squash_to_uid), "uid", config));
-  TRY(gids, make_mapper(ids_.gids, ids_.gid_slots, options.gidmapping,
-                        squash_of(options, options.squash_to_gid), "gid", config));
-  auto served = std::make_unique<Served>();
-  Served* entry = served.get();
-  auto overlay = std::make_unique<fusefs::Overlay>(std::move(stack), std::move(uids),
-                                                   std::move(gids), wanted, *reactor_);
-  if (overlay->nodes().root()->dir->layers.empty())
-    return base::refuse("lowerdir " + options.lowerdirs.front() + ": its root cannot be read");
-  overlay->on_corrupt = [entry](const std::string& name) {
-    log::limited(entry->corrupt, log::Level::warning, "record.corrupt",
-                 "name=" + log::quoted(name));
-  };
+  TRY(layers, fusefs::LayerFds::open(layer_paths(options)));
+  TRY(overlay, make_overlay(options, std::move(layers), ids_, *reactor_));
   TRY(mount, Mount::make(options, subtype));
-  fusefs::Session::Hooks hooks;
-  hooks.on_ready = std::move(on_ready);
-  hooks.on_end = [this, entry](int error) { gone(entry, error); };
-  served->session = std::make_unique<fusefs::Session>(*reactor_, mount->take_device(),
-                                                      std::move(overlay), std::move(hooks));
-  served->mount = std::move(mount);
-  mounts_.push_back(std::move(served));
+  MountRequest request;
+  request.path = mount->path();
+  request.options = options;
+  base::Fd device = mount->take_device();
+  Served& served = serve(std::move(request), std::move(device), std::move(overlay),
+                         {std::move(on_ready), nullptr});
+  served.mount = std::move(mount);
   return base::Unit{};
+}
+
+Served& Server::serve(MountRequest request, base::Fd device,
+                      std::unique_ptr<fusefs::Overlay> overlay, fusefs::Session::Hooks hooks) {
+  auto served = std::make_unique<Served>(std::move(request));
+  Served* entry = served.get();
+  entry->id = ++last_id_;
+  overlay->on_corrupt = [entry](const std::string& name) { entry->log_corrupt(name); };
+  auto then = std::move(hooks.on_end);
+  hooks.on_end = [this, entry, then](int error) {
+    if (then) then(error);
+    gone(entry, error);
+  };
+  entry->session = std::make_unique<fusefs::Session>(*reactor_, std::move(device),
+                                                     std::move(overlay), std::move(hooks));
+  mounts_.push_back(std::move(served));
+  return *entry;
+}
+
+Served* Server::find(std::uint64_t id) {
+  for (auto& served : mounts_)
+    if (served->id == id) return served.get();
+  return nullptr;
 }
 
 void Server::gone(Served* served, int error) {
   log::settle(served->corrupt, log::Level::warning, "record.corrupt",
-              "path=" + log::quoted(served->mount->path()));
+              "path=" + log::quoted(served->request.path));
   log::line(log::Level::info, "mount.gone",
-            "path=" + log::quoted(served->mount->path()) + " errno=" + std::to_string(error));
+            "path=" + log::quoted(served->request.path) + " errno=" + std::to_string(error));
+  std::uint64_t id = served->id;
   std::erase_if(mounts_, [&](const auto& other) { return other.get() == served; });
-  if (!mounts_.empty()) return;
+  if (on_gone) on_gone(id);
+  if (mounts_.empty() && !on_gone) stop();
+}
+
+void Server::stop() {
   signal_watch_ = {};
   reactor_->stop();
 }
@@ -224,6 +101,7 @@ void Server::on_signal() {
       continue;
     }
     log::line(log::Level::info, "signal", "number=" + std::to_string(info.ssi_signo));
+    if (on_signal_number && on_signal_number(static_cast<int>(info.ssi_signo))) continue;
     if (std::exchange(leaving_, true))
       ::_exit(0);  // asked twice: whoever still uses the mounts loses them
     unmount_all();
@@ -234,7 +112,8 @@ void Server::on_signal() {
 // Users who stay are given some seconds: a service manager that stops us does not wait longer.
 void Server::unmount_all() {
   constexpr unsigned kGraceSeconds = 5;
-  for (auto& served : mounts_) served->mount->unmount();
+  for (auto& served : mounts_)
+    if (served->mount) served->mount->unmount();
   ::signal(SIGALRM, [](int) { ::_exit(0); });
   ::alarm(kGraceSeconds);
 }
@@ -243,7 +122,7 @@ void Server::report() const {
   for (const auto& served : mounts_) {
     auto& session = *served->session;
     log::line(log::Level::info, "mount.status",
-              "path=" + log::quoted(served->mount->path()) +
+              "path=" + log::quoted(served->request.path) +
                   " nodes=" + std::to_string(session.overlay().nodes().size()) +
                   " open=" + std::to_string(session.overlay().handles().size()) +
                   " in_flight=" + std::to_string(session.in_flight()) +

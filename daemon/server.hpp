@@ -1,5 +1,5 @@
-// Owns: the reactor and every mount it serves; the only place which knows config and fusefs both.
-// Called by: cli/mount_program. Never: assumes that there is one mount.
+// Owns: the reactor and every mount it serves. Called by: cli/mount_program, the daemon verb and
+// what hangs on it (control, status, recovery). Never: assumes that there is one mount.
 #pragma once
 #include <functional>
 #include <list>
@@ -9,21 +9,13 @@
 #include "base/fd.hpp"
 #include "base/result.hpp"
 #include "config/mount_options.hpp"
-#include "daemon/mount.hpp"
+#include "daemon/identities.hpp"
 #include "daemon/reload.hpp"
+#include "daemon/served.hpp"
 #include "fusefs/session.hpp"
-#include "identity/live_slots.hpp"
 #include "ring/reactor.hpp"
 
 namespace serving {
-
-/// The ids of the namespace we serve and what they are given to. Shared by all mounts.
-struct Identities {
-  identity::Pool uids, gids;
-  std::shared_ptr<identity::LiveSlots> uid_slots, gid_slots;  // shared with other processes
-  /// From /proc/self/uid_map and gid_map.
-  static base::Checked<Identities> of_this_process(const config::Config& config);
-};
 
 class Server {
  public:
@@ -34,17 +26,31 @@ class Server {
   /// Opens the layers, mounts, and serves from run() on. `on_ready`: INIT is answered.
   base::Checked<base::Unit> add(const config::MountOptions& options, const std::string& subtype,
                                 std::function<void()> on_ready);
-  /// Serves until the last mount is gone, or a signal (TERM, INT, HUP) has taken all mounts away.
+  /// Serves a mount that somebody else has made. `hooks.on_end` comes before on_gone, and must not
+  /// end the mount itself.
+  Served& serve(MountRequest request, base::Fd device, std::unique_ptr<fusefs::Overlay> overlay,
+                fusefs::Session::Hooks hooks);
+  /// Serves until stop(). Without on_gone that comes with the end of the last mount.
   void run();
+  void stop();
+
+  /// The number of a mount that has just ended. Whoever sets it decides when to stop.
+  std::function<void(std::uint64_t)> on_gone;
+  /// True: it has dealt with that signal (TERM, INT, HUP). Otherwise all mounts are taken away.
+  std::function<bool(int)> on_signal_number;
+
   ring::Reactor& reactor() { return *reactor_; }
   /// The settings in force.
   const config::Config& config() const { return config_; }
   /// Takes what may change while mounts are served.
   Reloaded reload(const config::Config& wanted);
+  Identities& identities() { return ids_; }
+  const std::list<std::unique_ptr<Served>>& mounts() const { return mounts_; }
+  /// Nothing if there is no mount of that number (any more).
+  Served* find(std::uint64_t id);
 
  private:
-  struct Served;
-  Server(std::unique_ptr<ring::Reactor> reactor, Identities ids, const config::Config& config);
+  Server(std::unique_ptr<ring::Reactor> reactor, Identities ids, config::Config config);
   base::Checked<base::Unit> catch_signals();
   void on_signal();
   void unmount_all();
@@ -57,6 +63,7 @@ class Server {
   base::Fd signals_;
   ring::Watch signal_watch_;
   std::list<std::unique_ptr<Served>> mounts_;
+  std::uint64_t last_id_ = 0;
   bool leaving_ = false;
 };
 

@@ -1,15 +1,9 @@
 #include "fusefs/layer.hpp"
 
 #include <fcntl.h>
-#include <linux/mount.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <climits>
-#include <cstdlib>
 #include <cstring>
 #include <map>
 #include <utility>
@@ -27,58 +21,19 @@ std::string why(const std::string& what, const std::string& path, int error) {
   return what + " " + path + ": " + std::strerror(error);
 }
 
-// A private copy of the mount at `path`, without the mounts below it. As the kernel's overlayfs
-// does, we then never cross into something mounted on a layer - our own mount among them, which
-// would be a deadlock.
-base::Fd clone_mount(int dir, const std::string& path) {
-  int fd = static_cast<int>(
-      ::syscall(SYS_open_tree, dir, path.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
-  return base::Fd(fd);
+base::Checked<base::Unit> check_directory(const base::Fd& fd, const std::string& what,
+                                          const std::string& path) {
+  struct stat st;
+  if (::fstat(fd.get(), &st) != 0) return base::refuse(why(what, path, errno));
+  if (!S_ISDIR(st.st_mode)) return base::refuse(what + " " + path + ": is not a directory");
+  return base::Unit{};
 }
 
-base::Checked<base::Fd> open_directory(const std::string& what, const std::string& path) {
-  base::Fd fd(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-  if (!fd.valid()) return base::refuse(why(what, path, errno));
-  if (::faccessat(fd.get(), ".", R_OK | X_OK, AT_EACCESS) != 0)
-    return base::refuse(why(what, path, errno));
-  return fd;
-}
-
-std::string real_path(const base::Fd& fd) {
-  char buffer[PATH_MAX];
-  std::string link = "/proc/self/fd/" + std::to_string(fd.get());
-  ssize_t n = ::readlink(link.c_str(), buffer, sizeof buffer);
-  if (n <= 0 || buffer[0] != '/') return {};
-  return std::string(buffer, static_cast<std::size_t>(n));
-}
-
-bool same_file(const base::Fd& a, const base::Fd& b) {
-  struct stat x, y;
-  return ::fstat(a.get(), &x) == 0 && ::fstat(b.get(), &y) == 0 && x.st_dev == y.st_dev &&
-         x.st_ino == y.st_ino;
-}
-
-std::string common_parent(const std::string& a, const std::string& b) {
-  std::size_t cut = 0;
-  for (std::size_t i = 0; i < a.size() && i < b.size() && a[i] == b[i]; ++i)
-    if (a[i] == '/') cut = i;
-  return cut == 0 ? "/" : a.substr(0, cut);
-}
-
-// rename(2) refuses to cross mounts, clones included: upper and work must come from one clone.
-void clone_together(base::Fd& upper, base::Fd& work) {
-  std::string upper_path = real_path(upper), work_path = real_path(work);
-  if (upper_path.empty() || work_path.empty()) return;
-  std::string parent = common_parent(upper_path, work_path);
-  base::Fd clone = clone_mount(AT_FDCWD, parent);
-  if (!clone.valid()) return;
-  std::size_t skip = parent == "/" ? 1 : parent.size() + 1;
-  auto new_upper = at::open_beneath(clone.get(), upper_path.c_str() + skip, O_PATH | O_DIRECTORY);
-  auto new_work = at::open_beneath(clone.get(), work_path.c_str() + skip, O_PATH | O_DIRECTORY);
-  if (!new_upper || !new_work) return;
-  if (!same_file(*new_upper, upper) || !same_file(*new_work, work)) return;
-  upper = std::move(*new_upper);
-  work = std::move(*new_work);
+// 0 where the kernel does not tell (before 5.8).
+std::uint64_t mount_of(const base::Fd& fd) {
+  struct statx st {};
+  int failed = ::statx(fd.get(), "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT, STATX_MNT_ID, &st);
+  return failed == 0 && st.stx_mask & STATX_MNT_ID ? st.stx_mnt_id : 0;
 }
 
 base::Checked<Layer> make_layer(base::Fd root, const std::string& path,
@@ -102,31 +57,25 @@ bool keeps_acls(const Layer& layer) {
   return size || size.error().value != EOPNOTSUPP;
 }
 
-base::Checked<Layer> open_lower(const std::string& path, std::vector<dev_t>& devices) {
-  TRY(plain, open_directory("lowerdir", path));
-  base::Fd clone = clone_mount(plain.get(), ".");
-  if (clone.valid() && same_file(clone, plain)) plain = std::move(clone);
-  return make_layer(std::move(plain), path, devices);
-}
-
-base::Checked<base::Unit> open_upper(const LayerPaths& paths, LayerStack& stack,
-                                     std::vector<dev_t>& devices) {
-  TRY(upper, open_directory("upperdir", paths.upper));
-  TRY(work, open_directory("workdir", paths.work));
-  if (same_file(upper, work))
-    return base::refuse("workdir " + paths.work + ": must not be the upperdir itself");
+// As at mount(2) of the kernel's overlayfs; upper and work may be anything that a peer had open.
+base::Checked<base::Unit> adopt_upper(LayerFds& fds, const LayerPaths& paths, LayerStack& stack,
+                                      std::vector<dev_t>& devices) {
+  TRY_VOID(check_directory(fds.upper, "upperdir", paths.upper));
+  TRY_VOID(check_directory(fds.work, "workdir", paths.work));
   struct stat u, w;
-  if (::fstat(upper.get(), &u) != 0 || ::fstat(work.get(), &w) != 0 || u.st_dev != w.st_dev)
+  if (::fstat(fds.upper.get(), &u) != 0 || ::fstat(fds.work.get(), &w) != 0)
+    return base::refuse(why("workdir", paths.work, errno));
+  if (u.st_dev == w.st_dev && u.st_ino == w.st_ino)
+    return base::refuse("workdir " + paths.work + ": must not be the upperdir itself");
+  if (u.st_dev != w.st_dev)
     return base::refuse("workdir " + paths.work + ": must be on the same file system as upperdir " +
                         paths.upper);
-  std::string upper_path = real_path(upper), work_path = real_path(work);
-  if (work_path.starts_with(upper_path + "/") || upper_path.starts_with(work_path + "/"))
-    return base::refuse("workdir " + paths.work + ": must not lie inside upperdir " + paths.upper +
-                        ", nor around it");
-  clone_together(upper, work);
-  TRY(temporary, WorkDir::prepare(work, paths.work));
+  if (mount_of(fds.upper) != mount_of(fds.work))  // rename(2) refuses to cross mounts
+    return base::refuse("workdir " + paths.work + ": must be on the same mount as upperdir " +
+                        paths.upper);
+  TRY(temporary, WorkDir::prepare(fds.work, paths.work));
   stack.work = std::move(temporary);
-  TRY(layer, make_layer(std::move(upper), paths.upper, devices));
+  TRY(layer, make_layer(std::move(fds.upper), paths.upper, devices));
   stack.layers.push_back(std::move(layer));
   stack.writable = true;
   return base::Unit{};
@@ -164,12 +113,16 @@ OpaqueForm choose_opaque(const LayerStack& stack, OpaqueForm wanted) {
 
 }  // namespace
 
-base::Checked<LayerStack> LayerStack::open(const LayerPaths& paths, const OverlayOptions& options) {
+base::Checked<LayerStack> LayerStack::adopt(LayerFds fds, const LayerPaths& paths,
+                                            const OverlayOptions& options) {
   LayerStack stack;
   std::vector<dev_t> devices;
-  if (!paths.upper.empty()) TRY_VOID(open_upper(paths, stack, devices));
-  for (const std::string& path : paths.lower) {
-    TRY(layer, open_lower(path, devices));
+  if (fds.lower.size() != paths.lower.size())
+    return base::refuse("not a descriptor for each lowerdir");
+  if (fds.upper.valid()) TRY_VOID(adopt_upper(fds, paths, stack, devices));
+  for (std::size_t i = 0; i < fds.lower.size(); ++i) {
+    TRY_VOID(check_directory(fds.lower[i], "lowerdir", paths.lower[i]));
+    TRY(layer, make_layer(std::move(fds.lower[i]), paths.lower[i], devices));
     stack.layers.push_back(std::move(layer));
   }
   TRY_VOID(refuse_twins(stack, paths));

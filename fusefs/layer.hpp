@@ -1,5 +1,6 @@
-// Owns: the opened layers of one mount and what was found out about them. Called by: Overlay, owner
-// store. Never: is changed after the mount; nothing is ever opened by an absolute path again.
+// Owns: the layers of one mount and what was found out about them. Called by: Overlay, owner store.
+// Never: is changed after the mount; believes a descriptor before it has looked; opens anything by
+// an absolute path.
 #pragma once
 #include <sys/types.h>
 
@@ -9,6 +10,7 @@
 
 #include "base/fd.hpp"
 #include "base/result.hpp"
+#include "fusefs/layer_fds.hpp"
 #include "fusefs/options.hpp"
 
 namespace fusefs {
@@ -23,12 +25,6 @@ struct Layer {
       false;  // the root carries an override_stat: regular files may stand for others
 };
 
-/// Where the mount_program was told to find things; paths as given.
-struct LayerPaths {
-  std::vector<std::string> lower;  // top first
-  std::string upper, work;         // empty: read-only
-};
-
 struct LayerStack {
   std::vector<Layer> layers;  // top first; [0] is the upper one if there is one
   bool writable = false;
@@ -37,8 +33,15 @@ struct LayerStack {
   bool device_whiteouts = true;  // mknod(char 0:0) works in work
   OpaqueForm opaque = OpaqueForm::user;
 
-  /// Opens all; the message names the directory which cannot be used and why.
-  static base::Checked<LayerStack> open(const LayerPaths& paths, const OverlayOptions& options);
+  /// Looks at each descriptor, whoever opened it, and empties work. `paths` is for messages, which
+  /// name the directory which cannot be used and why.
+  static base::Checked<LayerStack> adopt(LayerFds fds, const LayerPaths& paths,
+                                         const OverlayOptions& options);
+  /// The same of what this process opens itself.
+  static base::Checked<LayerStack> open(const LayerPaths& paths, const OverlayOptions& options) {
+    TRY(fds, LayerFds::open(paths));
+    return adopt(std::move(fds), paths, options);
+  }
 };
 
 }  // namespace fusefs
