@@ -5,6 +5,7 @@
 
 #include "base/nearest.hpp"
 #include "cli/config_verb.hpp"
+#include "cli/install.hpp"
 #include "cli/version.hpp"
 #include "config/mount_options.hpp"
 
@@ -23,6 +24,8 @@ Action prepare_version(CLI::App&) {
 constexpr Verb kVerbs[] = {
     {"config", "show the settings and where they come from, or check them", prepare_config},
     {"help", "show the options of the mount program, or those of a verb", prepare_help},
+    {"install", "write a user's units, settings file and link, or remove them again",
+     prepare_install},
     {"version", "show the version, the libraries and what this machine's kernel offers",
      prepare_version},
 };

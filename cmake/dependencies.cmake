@@ -21,3 +21,5 @@ uni_needs(cli CLI11::CLI11 nlohmann_json::nlohmann_json PkgConfig::FUSE3 PkgConf
 target_compile_definitions(uni_daemon PRIVATE UNI_VERSION="${PROJECT_VERSION}")
 target_compile_definitions(uni_cli PRIVATE UNI_VERSION="${PROJECT_VERSION}"
                            UNI_LIBURING_VERSION="${LIBURING_VERSION}")
+uni_embed(cli embedded_units.hpp kServiceUnit systemd/usernetes-identity.service.in
+          kSocketUnit systemd/usernetes-identity.socket.in)

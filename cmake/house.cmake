@@ -42,3 +42,16 @@ function(uni_test folder label)
   gtest_discover_tests(test_${folder} TEST_PREFIX ${folder}/ DISCOVERY_TIMEOUT 60
                        PROPERTIES LABELS ${label} TIMEOUT 900)
 endfunction()
+
+# uni_embed(FOLDER HEADER NAME FILE...): a generated header in which constant NAME is the text of FILE.
+function(uni_embed folder header)
+  set(text "#pragma once\n#include <string_view>\n")
+  while(ARGN)
+    list(POP_FRONT ARGN name file)
+    file(READ ${CMAKE_SOURCE_DIR}/${file} content)
+    string(APPEND text "inline constexpr std::string_view ${name} = R\"embedded(${content})embedded\";\n")
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${file})
+  endwhile()
+  file(GENERATE OUTPUT ${CMAKE_BINARY_DIR}/generated/${header} CONTENT "${text}")
+  target_include_directories(uni_${folder} PRIVATE ${CMAKE_BINARY_DIR})
+endfunction()
