@@ -115,6 +115,16 @@ Checked<Level> parse_level(std::string_view name) {
   return refuse("log level " + quoted(name) + ": allowed are debug, info, warning, error");
 }
 
+std::string_view level_name(Level level) {
+  switch (level) {
+    case Level::debug: return "debug";
+    case Level::info: return "info";
+    case Level::warning: return "warning";
+    case Level::error: return "error";
+  }
+  return "error";
+}
+
 void set_level(Level level) {
   state().level = level;
 }

@@ -19,6 +19,7 @@ std::string quoted(std::string_view raw);
 
 /// Parses "debug", "info", "warning", "error".
 Checked<Level> parse_level(std::string_view name);
+std::string_view level_name(Level level);
 void set_level(Level level);
 bool enabled(Level level);
 Level level();

@@ -16,7 +16,7 @@ endfunction()
 
 uni_needs(base spdlog::spdlog fmt::fmt)
 uni_needs(config tomlplusplus::tomlplusplus)
-uni_needs(daemon PkgConfig::FUSE3 nlohmann_json::nlohmann_json)
+uni_needs(daemon PkgConfig::FUSE3 fmt::fmt nlohmann_json::nlohmann_json)
 uni_needs(cli CLI11::CLI11 nlohmann_json::nlohmann_json PkgConfig::FUSE3 PkgConfig::LIBURING)
 target_compile_definitions(uni_daemon PRIVATE UNI_VERSION="${PROJECT_VERSION}")
 target_compile_definitions(uni_cli PRIVATE UNI_VERSION="${PROJECT_VERSION}"

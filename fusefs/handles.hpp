@@ -1,6 +1,7 @@
 // Owns: what open(2) and opendir(2) gave to the kernel. Called by: the handlers, copy-up, unlink.
 // Never: trusts a handle number from outside.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <list>
 #include <memory>
@@ -67,6 +68,11 @@ class Handles {
   void limit_listings(std::size_t bytes) { listing_memory_ = bytes; }
   std::size_t listed_bytes() const { return listed_bytes_; }
   std::size_t size() const { return files_.size() - free_.size(); }
+  /// Open files that hold a descriptor of their layer.
+  std::size_t descriptors() const {
+    return static_cast<std::size_t>(std::count_if(
+        files_.begin(), files_.end(), [](const auto& file) { return file && file->fd; }));
+  }
 
  private:
   void drop_listing(OpenFile& file) {

@@ -55,6 +55,14 @@ struct Counters {
   std::uint64_t clones = 0;
   std::uint64_t corrupt_records = 0;
   std::uint64_t whiteouts = 0;
+
+  void merge(const Counters& other) {
+    copy_ups += other.copy_ups;
+    copied_bytes += other.copied_bytes;
+    clones += other.clones;
+    corrupt_records += other.corrupt_records;
+    whiteouts += other.whiteouts;
+  }
 };
 
 class Overlay {

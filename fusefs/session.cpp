@@ -5,6 +5,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "base/clock.hpp"
@@ -292,6 +293,12 @@ void Session::send(std::uint64_t unique, int error, std::span<const std::byte> f
   do put = ::writev(device_.get(), parts, count);
   while (put < 0 && errno == EINTR);
   if (put < 0) ++stats_.reply_failures;  // ENOENT: the kernel had given up; ENODEV: unmounted
+}
+
+double Session::longest_wait() const {
+  std::int64_t now = base::monotonic_ns(), oldest = now;
+  for (const auto& [unique, work] : in_flight_) oldest = std::min(oldest, work->since);
+  return static_cast<double>(now - oldest) / 1e9;
 }
 
 std::vector<WaitingRequest> Session::waiting(std::size_t most) const {

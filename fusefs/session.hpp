@@ -37,6 +37,8 @@ class Session {
   Overlay& overlay() { return *overlay_; }
   const Stats& stats() const { return stats_; }
   std::size_t in_flight() const { return in_flight_.size(); }
+  /// Seconds for which the oldest of them has waited.
+  double longest_wait() const;
   /// The requests that wait, at most `most` of them.
   std::vector<WaitingRequest> waiting(std::size_t most = 1000) const;
   BufferPool& buffers() { return buffers_; }

@@ -66,6 +66,10 @@ class LiveSlots {
   /// All assignments of the window, sorted by true id. Pool ids outside the window are always
   /// themselves and 65534 is always nobody_id(): neither needs or has an entry.
   std::vector<Assignment> assignments() const;
+  /// Slots of the window that nobody has yet.
+  std::size_t free_slots() const { return free_.size(); }
+  /// Every id is itself: there are no slots.
+  bool is_full_map() const { return pool_.is_full(); }
   /// The first 1,024 different ids that found no slot.
   std::span<Id const> strangers() const { return strangers_; }
   /// Exact while strangers() has room, and for ids below 65,536; then each showing of a high one

@@ -118,10 +118,22 @@ bool Engine::spin_pays() {
 void Engine::wait(bool block) {
   if (block && spin_pays()) block = false;
   if (block) {
+    ++slept_;
     io_uring_submit_and_wait(&ring_, 1);
   } else {
     io_uring_submit_and_get_events(&ring_);
   }
+}
+
+EngineState Engine::state() const {
+  EngineState now;
+  now.entries = ring_.sq.ring_entries;
+  now.unsubmitted = io_uring_sq_ready(&ring_);
+  now.unreaped = io_uring_cq_ready(&ring_);
+  now.overflows = IO_URING_READ_ONCE(*ring_.cq.koverflow);
+  now.spin_credit = std::max(spin_credit_, 0);
+  now.sleeps = slept_;
+  return now;
 }
 
 void Engine::reap(const std::function<void(Completion*, int, bool)>& sink) {

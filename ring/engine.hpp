@@ -36,6 +36,16 @@ struct Op {
   std::uint32_t op_flags = 0;  // rw_flags, fsync_flags, ...
 };
 
+/// For those who look at a running daemon.
+struct EngineState {
+  unsigned entries = 0;         // of the submission queue
+  unsigned unsubmitted = 0;     // queued, and not yet given to the kernel
+  unsigned unreaped = 0;        // complete, and not yet looked at
+  std::uint32_t overflows = 0;  // completions lost for want of memory
+  int spin_credit = 0;          // above 0: watching the ring before sleeping has paid lately
+  std::uint64_t sleeps = 0;     // how often the thread slept in the kernel
+};
+
 class Engine {
  public:
   /// `entries`: size of the submission queue. The calling thread becomes the only one that may use
@@ -59,6 +69,7 @@ class Engine {
   /// long as that pays: where nothing comes in time - the daemon idles, or shares the processor
   /// with those who ask - it stops, and tries again now and then.
   void set_spin(unsigned microseconds) { spin_ns_ = microseconds * 1000ll; }
+  EngineState state() const;
   /// Hands every finished completion to `sink` in the order of the queue.
   void reap(const std::function<void(Completion*, int result, bool more)>& sink);
 
@@ -71,6 +82,7 @@ class Engine {
   int spin_credit_ = 0;
   unsigned sleeps_ = 0;
   std::int64_t spin_ns_ = 0;
+  std::uint64_t slept_ = 0;
   bool open_ = false;
 };
 

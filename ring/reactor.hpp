@@ -125,6 +125,7 @@ class Reactor {
   void set_spin(unsigned microseconds) { engine_->set_spin(microseconds); }
   /// Operations that went to the ring since the start (the others completed inline).
   std::uint64_t deferred_operations() const { return deferred_; }
+  EngineState engine_state() const { return engine_->state(); }
 
  private:
   friend class Watch;

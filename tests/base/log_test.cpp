@@ -131,7 +131,8 @@ TEST(Journal, LinesHaveAPriorityAndNoTime) {
 }
 
 TEST(Level, NamesAndThreshold) {
-  for (const char* name : {"debug", "info", "warning", "error"}) EXPECT_TRUE(parse_level(name));
+  for (const char* name : {"debug", "info", "warning", "error"})
+    EXPECT_EQ(level_name(parse_level(name).value()), name);
   auto wrong = parse_level("warn\n");
   ASSERT_FALSE(wrong);
   EXPECT_NE(wrong.error().message.find("\"warn\\x0a\""), std::string::npos);
