@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "base/log.hpp"
+#include "daemon/status.hpp"
 
 namespace serving {
 
@@ -83,6 +84,7 @@ void Server::gone(Served* served, int error) {
   log::line(log::Level::info, "mount.gone",
             "path=" + log::quoted(served->request.path) + " errno=" + std::to_string(error));
   std::uint64_t id = served->id;
+  totals_.absorb(served->session->stats(), served->session->overlay().counters());
   std::erase_if(mounts_, [&](const auto& other) { return other.get() == served; });
   if (on_gone) on_gone(id);
   if (mounts_.empty() && !on_gone) stop();
@@ -97,7 +99,7 @@ void Server::on_signal() {
   signalfd_siginfo info;
   while (::read(signals_.get(), &info, sizeof info) == sizeof info) {
     if (info.ssi_signo == SIGUSR1) {
-      report();
+      report_status(*this, nullptr);
       continue;
     }
     log::line(log::Level::info, "signal", "number=" + std::to_string(info.ssi_signo));
@@ -116,29 +118,6 @@ void Server::unmount_all() {
     if (served->mount) served->mount->unmount();
   ::signal(SIGALRM, [](int) { ::_exit(0); });
   ::alarm(kGraceSeconds);
-}
-
-void Server::report() const {
-  for (const auto& served : mounts_) {
-    auto& session = *served->session;
-    log::line(log::Level::info, "mount.status",
-              "path=" + log::quoted(served->request.path) +
-                  " nodes=" + std::to_string(session.overlay().nodes().size()) +
-                  " open=" + std::to_string(session.overlay().handles().size()) +
-                  " in_flight=" + std::to_string(session.in_flight()) +
-                  " rejected=" + std::to_string(session.stats().rejected) +
-                  " copy_ups=" + std::to_string(session.overlay().counters().copy_ups));
-    for (std::size_t op = 0; op < fusefs::kOps.size(); ++op)
-      if (session.stats().ops[op].requests)
-        log::line(log::Level::info, "mount.requests",
-                  "op=" + std::string(fusefs::kOps[op].name) +
-                      " count=" + std::to_string(session.stats().ops[op].requests));
-    for (const fusefs::WaitingRequest& one : session.waiting())
-      log::line(log::Level::info, "mount.in_flight",
-                "unique=" + std::to_string(one.unique) + " op=" + std::string(one.op) +
-                    " path=" + log::quoted(one.path) + " waits=" + std::string(one.waits) +
-                    " seconds=" + std::to_string(one.seconds));
-  }
 }
 
 void Server::run() {

@@ -12,6 +12,7 @@
 #include "daemon/identities.hpp"
 #include "daemon/reload.hpp"
 #include "daemon/served.hpp"
+#include "daemon/totals.hpp"
 #include "fusefs/session.hpp"
 #include "ring/reactor.hpp"
 
@@ -46,6 +47,8 @@ class Server {
   Reloaded reload(const config::Config& wanted);
   Identities& identities() { return ids_; }
   const std::list<std::unique_ptr<Served>>& mounts() const { return mounts_; }
+  /// What is known of mounts that are gone, and of daemons before this one.
+  Totals& totals() { return totals_; }
   /// Nothing if there is no mount of that number (any more).
   Served* find(std::uint64_t id);
 
@@ -55,7 +58,6 @@ class Server {
   void on_signal();
   void unmount_all();
   void gone(Served* served, int error);
-  void report() const;
 
   std::unique_ptr<ring::Reactor> reactor_;
   Identities ids_;
@@ -63,6 +65,7 @@ class Server {
   base::Fd signals_;
   ring::Watch signal_watch_;
   std::list<std::unique_ptr<Served>> mounts_;
+  Totals totals_;
   std::uint64_t last_id_ = 0;
   bool leaving_ = false;
 };

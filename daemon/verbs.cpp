@@ -9,8 +9,10 @@ namespace serving {
 namespace {
 
 constexpr Verb kVerbs[] = {
-    {.name = "hello", .now = verb_hello},
-    {.name = "reload", .now = verb_reload},
+    {.name = "hello", .now = verb_hello},         {.name = "reload", .now = verb_reload},
+    {.name = "status", .now = verb_status},       {.name = "mounts", .now = verb_mounts},
+    {.name = "inflight", .now = verb_inflight},   {.name = "metrics", .now = verb_metrics},
+    {.name = "log-level", .now = verb_log_level},
 };
 
 }  // namespace

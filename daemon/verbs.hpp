@@ -39,4 +39,11 @@ const Verb* find_verb(std::string_view name);
 Answered verb_hello(Call& call);   // verbs.cpp
 Answered verb_reload(Call& call);  // reload.cpp
 
+// status_verbs.cpp
+Answered verb_status(Call& call);
+Answered verb_mounts(Call& call);
+Answered verb_inflight(Call& call);
+Answered verb_metrics(Call& call);
+Answered verb_log_level(Call& call);
+
 }  // namespace serving
