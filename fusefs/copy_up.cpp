@@ -96,6 +96,7 @@ void Overlay::moved_up(Node* node, const struct stat& source) {
   // by.
   if (!node->is_dir() && source.st_nlink > 1)
     if (auto st = stat(node)) node->ino = present_ino(0, st->st_ino);
+  nodes_.describe(*node);
   node->has_override = false;
 }
 
@@ -239,7 +240,7 @@ ring::Task<base::Result<>> Overlay::copy_up_file(Node* node, std::uint64_t limit
   node->layer = 0;
   if (node->gone) {
     int again = ::fcntl(target->get(), F_DUPFD_CLOEXEC, 3);
-    if (again >= 0) node->orphan = base::Fd(again);
+    if (again >= 0) replace_orphan(node, base::Fd(again));
   }
   // Whoever has the lower file open reads the upper one from now on.
   SharedFd shared = std::make_shared<const base::Fd>(std::move(*target));

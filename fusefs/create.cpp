@@ -13,6 +13,7 @@ namespace at = ring::at;
 
 base::Result<> Overlay::ensure_upper(Node* dir) {
   if (!stack_.writable) return base::fail(EROFS);
+  TRY_VOID(awaken(dir));
   if (dir->gone || !dir->dir) return base::fail(dir->dir ? ENOENT : ENOTDIR);
   if (dir->layer == 0) return base::Unit{};
   return copy_up_dir(dir);
@@ -126,6 +127,7 @@ Entry Overlay::register_new(Node* parent, std::string_view name, const struct st
         stack_.opaque == OpaqueForm::file ? HiddenNames::State::unknown : HiddenNames::State::none;
     node->dir->layers.push_back(std::move(version));
   }
+  nodes_.describe(*node);
   if (OwnerStore::is_special(st.st_mode) && owners_.needs_record(owner)) note_sidecar(parent);
   return Entry{node, st};
 }
@@ -142,7 +144,17 @@ base::Result<Entry> Overlay::create(Node* parent, std::string_view name_view, co
   Owner owner = new_owner(*parent, caller);
   mode_t mode = new_mode(*parent, what, caller);
   bool hidden = hides(parent, *parent->in_layer(0), name);
-  if (auto made = make_at({dir, name}, what, mode, opened); made) {
+  // Asked before anything is announced: what a successor finds at the name is then ours.
+  auto there = at::stat({dir, name});
+  if (there && !Merge::is_whiteout(*there)) return base::fail(EEXIST);
+  if (!there && there.error().value != ENOENT) return tl::make_unexpected(there.error());
+  Change change(ledger_, {.act = Act::create,
+                          .unique = request_now(),
+                          .flags = there ? Plan::kOverWhiteout : std::uint8_t{0},
+                          .parent = parent->id,
+                          .name = name});
+  if (!there) {
+    TRY_VOID(make_at({dir, name}, what, mode, opened));
     auto dressed = dress({dir, name}, mode, owner);
     if (dressed && hidden && S_ISDIR(mode)) {
       if (auto marked = mark_opaque({dir, name}); !marked)
@@ -152,14 +164,12 @@ base::Result<Entry> Overlay::create(Node* parent, std::string_view name_view, co
       (void)WorkDir::remove_tree(dir, name);
       return tl::make_unexpected(dressed.error());
     }
+    change.happened();
     if (hidden) drop_whiteout_file(parent, name);
     return register_new(parent, name, *dressed, owner);
-  } else if (made.error().value != EEXIST) {
-    return tl::make_unexpected(made.error());
   }
-  TRY(there, at::stat({dir, name}));
-  if (!Merge::is_whiteout(there)) return base::fail(EEXIST);
   TRY_VOID(make_over_whiteout(parent, dir, name, what, mode, owner, opened));
+  change.happened();
   if (hidden) drop_whiteout_file(parent, name);
   TRY(st, at::stat({dir, name}));
   return register_new(parent, name, st, owner);
@@ -185,6 +195,8 @@ base::Result<Entry> Overlay::create_unnamed(Node* parent, const NewFile& what, c
   facts.owner = owner;
   facts.visible_xattrs = parent->default_acl;
   take_facts(node, st, facts);
+  nodes_.describe(*node);
+  keep_descriptor_of(node);
   *opened = std::move(fd);
   return Entry{node, st};
 }
@@ -215,7 +227,8 @@ void Overlay::share_sidecar(Node* node, const at::Where& from, Node* parent,
     note_sidecar(parent);
 }
 
-ring::Task<base::Result<Entry>> Overlay::link(Node* node, Node* parent, std::string name) {
+ring::Task<base::Result<Entry>> Overlay::link(Node* node, Node* parent, std::string name,
+                                              std::uint64_t unique) {
   CO_TRY_VOID(check_name(name));
   if (name.starts_with(kWhiteoutPrefix)) co_return base::fail(EINVAL);
   if (node->is_dir()) co_return base::fail(EPERM);
@@ -225,19 +238,25 @@ ring::Task<base::Result<Entry>> Overlay::link(Node* node, Node* parent, std::str
   CO_TRY_VOID(ensure_upper(parent));
   CO_TRY(from, locate(node));
   CO_TRY(dir, dir_fd(parent, 0));
-  auto linked = base::check(
-      ::linkat(from.dir, from.name.c_str(), dir, name.c_str(), from.magic ? AT_SYMLINK_FOLLOW : 0));
-  if (!linked && linked.error().value == EEXIST) {
-    CO_TRY(there, at::stat({dir, name}));
-    if (!Merge::is_whiteout(there)) co_return base::fail(EEXIST);
-    linked = link_over_whiteout(from, dir, name);
-  }
+  auto there = at::stat({dir, name});
+  if (there && !Merge::is_whiteout(*there)) co_return base::fail(EEXIST);
+  CO_TRY(source, stat(node));
+  Change change(ledger_, {.act = Act::link,
+                          .unique = unique,
+                          .parent = parent->id,
+                          .node = node->id,
+                          .name = name,
+                          .ino = source.st_ino});
+  auto linked = there ? link_over_whiteout(from, dir, name)
+                      : base::check(::linkat(from.dir, from.name.c_str(), dir, name.c_str(),
+                                             from.magic ? AT_SYMLINK_FOLLOW : 0));
   if (!linked) co_return tl::make_unexpected(linked.error());
+  change.happened();
   CO_TRY(st, at::stat({dir, name}));
   if (OwnerStore::is_special(st.st_mode) && !from.magic) share_sidecar(node, from, parent, name);
   drop_whiteout_file(parent, name);
   nodes_.add_name(node, parent, name);
-  node->orphan.reset();
+  lose_orphan(node);
   nodes_.index_inode(node, st.st_dev, st.st_ino);
   co_return Entry{node, st};
 }

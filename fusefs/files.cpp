@@ -19,10 +19,22 @@ base::Result<std::shared_ptr<OpenFile>> Overlay::open(Node* node, int flags) {
   if (!fd && access != (flags & O_ACCMODE) && fd.error().value == EACCES)
     fd = at::open(where, flags & O_ACCMODE);
   if (!fd) return tl::make_unexpected(fd.error());
+  if (node->gone) keep_descriptor_of(node);
   auto file = std::make_shared<OpenFile>(nodes_, node);
   file->fd = std::make_shared<const base::Fd>(std::move(*fd));
   file->flags = access;
   return file;
+}
+
+// As on_open has it: what is not in the upper layer yet is opened for reading, whatever was asked.
+base::Result<> Overlay::reopen(OpenFile& file) {
+  Node* node = file.node.get();
+  if (file.fd || node->is_dir()) return base::Unit{};
+  TRY_VOID(awaken(node));
+  TRY(where, locate(node));
+  TRY(fd, at::open(where, in_upper(node) ? file.flags & O_ACCMODE : O_RDONLY));
+  file.fd = std::make_shared<const base::Fd>(std::move(fd));
+  return base::Unit{};
 }
 
 }  // namespace fusefs

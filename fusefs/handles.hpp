@@ -37,14 +37,27 @@ struct OpenFile {
 class Handles {
  public:
   std::uint64_t add(std::shared_ptr<OpenFile> file) {
+    std::uint64_t handle = files_.size();
     if (free_.empty()) {
-      files_.push_back(std::move(file));
-      return files_.size() - 1;
+      files_.emplace_back();
+    } else {
+      handle = free_.back();
+      free_.pop_back();
     }
-    std::uint64_t handle = free_.back();
-    free_.pop_back();
+    if (ledger_) ledger_->handle(handle, file->node->id, file->flags);
     files_[handle] = std::move(file);
     return handle;
+  }
+  void keep(Ledger* ledger) { ledger_ = ledger; }
+  /// A handle that an earlier process gave out; after the last of them restored().
+  void restore(std::uint64_t handle, std::shared_ptr<OpenFile> file) {
+    if (handle >= files_.size()) files_.resize(handle + 1);
+    files_[handle] = std::move(file);
+  }
+  void restored() {
+    free_.clear();
+    for (std::uint64_t handle = files_.size(); handle-- > 0;)
+      if (!files_[handle]) free_.push_back(handle);
   }
   /// The open file, or nothing: numbers come from outside.
   std::shared_ptr<OpenFile> find(std::uint64_t handle) const {
@@ -52,6 +65,7 @@ class Handles {
   }
   void remove(std::uint64_t handle) {
     if (handle >= files_.size() || !files_[handle]) return;
+    if (ledger_) ledger_->drop_handle(handle);
     auto last = std::move(files_[handle]);
     drop_listing(*last);
     free_.push_back(handle);
@@ -86,6 +100,7 @@ class Handles {
   std::list<OpenFile*> listed_;  // who has a listing, oldest first
   std::size_t listed_bytes_ = 0;
   std::size_t listing_memory_ = 256 * 1024 * 1024;
+  Ledger* ledger_ = nullptr;
 };
 
 }  // namespace fusefs

@@ -48,7 +48,10 @@ Overlay::Overlay(LayerStack stack, IdMapper uids, IdMapper gids, OverlayOptions 
       dirfds_(options.dirfd_cache),
       work_(stack_.work.get()),
       io_(reactor, options.io) {
-  nodes_.on_death([this](Node& node) { dirfds_.drop(node); });
+  nodes_.on_death([this](Node& node) {
+    dirfds_.drop(node);
+    if (node.kept) lose_orphan(&node);
+  });
   Node* root = nodes_.root();
   if (auto found = Merge(*this).root()) {
     root->layer = 0;
@@ -101,28 +104,33 @@ void Overlay::take_facts(Node* node, const struct stat& st, const Facts& facts) 
   }
 }
 
-base::Result<Node*> Overlay::adopt(Node* parent, std::string_view name, Found& found) {
-  bool upper_link =
-      found.layer == 0 && stack_.writable && !S_ISDIR(found.st.st_mode) && found.st.st_nlink > 1;
-  if (upper_link) {
-    if (Node* known = nodes_.find_inode(found.st.st_dev, found.st.st_ino)) {
-      nodes_.add_name(known, parent, name);
-      known->orphan.reset();
-      return known;
-    }
-  }
-  Node* node = nodes_.create(parent, name);
+void Overlay::fill(Node* node, Found& found) {
   node->layer = found.layer;
-  node->ino = present_ino(found.layer, found.st.st_ino);
   if (S_ISDIR(found.st.st_mode)) {
     node->dir = std::make_unique<DirPart>();
     node->dir->layers = std::move(found.versions);
     const std::string& redirect = found.facts.redirect;
     if (found.layer == 0 && stack_.writable && !redirect.empty())
       node->dir->redirect =
-          redirect.front() == '/' ? redirect : path_in_lowers(parent) + "/" + redirect;
+          redirect.front() == '/' ? redirect : path_in_lowers(node->name.parent) + "/" + redirect;
   }
   take_facts(node, found.st, found.facts);
+}
+
+base::Result<Node*> Overlay::adopt(Node* parent, std::string_view name, Found& found) {
+  bool upper_link =
+      found.layer == 0 && stack_.writable && !S_ISDIR(found.st.st_mode) && found.st.st_nlink > 1;
+  if (upper_link) {
+    if (Node* known = nodes_.find_inode(found.st.st_dev, found.st.st_ino)) {
+      nodes_.add_name(known, parent, name);
+      lose_orphan(known);
+      return known;
+    }
+  }
+  Node* node = nodes_.create(parent, name);
+  node->ino = present_ino(found.layer, found.st.st_ino);
+  fill(node, found);
+  nodes_.describe(*node);
   if (upper_link) nodes_.index_inode(node, found.st.st_dev, found.st.st_ino);
   return node;
 }
@@ -132,12 +140,14 @@ base::Result<Entry> Overlay::lookup(Node* parent, std::string_view name) {
   if (name.starts_with(kWhiteoutPrefix)) return base::fail(ENOENT);
   if (parent->gone) return base::fail(ENOENT);
   if (Node* known = nodes_.find(parent, name)) {
+    TRY_VOID(awaken(known));
     TRY(st, stat(known));
     return Entry{known, st};
   }
   TRY(found, Merge(*this).entry(parent, name));
   struct stat st = found.st;
   TRY(node, adopt(parent, name, found));
+  TRY_VOID(awaken(node));  // an inode that was known by another name
   return Entry{node, st};
 }
 
@@ -156,6 +166,7 @@ base::Result<base::Fd> Overlay::open_version(Node* dir, LayerIndex layer, int ab
 
 base::Result<int> Overlay::dir_fd(Node* dir, LayerIndex layer) {
   if (dir == nodes_.root()) return stack_.layers[layer].root.get();
+  if (dir->stale) TRY_VOID(awaken(dir));
   if (dir->gone) return base::fail(ENOENT);
   if (int fd = dirfds_.find(dir->id, layer); fd >= 0) return fd;
   // Up to the next directory that is open, then down again: a loop, since a container decides the

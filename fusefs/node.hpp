@@ -26,6 +26,7 @@ struct Name {
   std::string text;
   Node* node = nullptr;
   Name* next_in_bucket = nullptr;
+  std::uint32_t cell = 0;  // in the ledger
 };
 
 /// What is known of the `.wh.` names in one layer's version of a directory.
@@ -67,9 +68,10 @@ struct FilePart {
 struct Node {
   NodeId id = 0;
   std::uint64_t lookups = 0;      // what the kernel will FORGET
+  std::uint64_t ino = 0;          // presented st_ino; survives copy-up
   std::uint32_t pins = 0;         // children's names, open files and handlers under way
   identity::Id uid = 0, gid = 0;  // truth
-  std::uint64_t ino = 0;          // presented st_ino; survives copy-up
+  std::uint32_t rdev = 0;         // of an overriding device, makedev(2)
   LayerIndex layer = 0;           // where the top version lies
   std::uint16_t override_mode = 0;
   identity::NodeType type = identity::NodeType::unknown;
@@ -79,11 +81,12 @@ struct Node {
   bool no_xattrs : 1 = false;     // known to have none that a container may see
   bool default_acl : 1 = false;   // a directory whose new entries inherit an ACL
   bool setgid_dir : 1 = false;    // a directory whose new entries inherit its group
-  std::uint32_t rdev = 0;         // of an overriding device, makedev(2)
+  bool stale : 1 = false;         // from a ledger: Overlay::awaken reads the rest from disk
+  bool kept : 1 = false;          // the orphan is in somebody else's keeping as well
+  base::Fd orphan;                // O_PATH, or better, when gone
   Name name;
   std::unique_ptr<DirPart> dir;
   std::unique_ptr<FilePart> file;
-  base::Fd orphan;  // O_PATH, or better, when gone
 
   bool is_dir() const { return type == identity::NodeType::dir; }
   FilePart& file_part() {

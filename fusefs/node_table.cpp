@@ -94,6 +94,11 @@ Node* NodeTable::create(Node* parent, std::string_view name) {
 }
 
 void NodeTable::add_name(Node* node, Node* parent, std::string_view text) {
+  Name* name = insert(node, parent, text);
+  if (ledger_) name->cell = ledger_->name(node->id, parent->id, text);
+}
+
+Name* NodeTable::insert(Node* node, Node* parent, std::string_view text) {
   Name* name = &node->name;
   if (name->parent) {
     auto& more = node->file_part().names;
@@ -105,6 +110,7 @@ void NodeTable::add_name(Node* node, Node* parent, std::string_view text) {
   name->node = node;
   node->gone = false;
   insert(name);
+  return name;
 }
 
 void NodeTable::remove_name(Node* parent, std::string_view text) {
@@ -115,6 +121,7 @@ void NodeTable::remove_name(Node* parent, std::string_view text) {
   --names_;
   Node* node = name->node;
   name->parent = nullptr;
+  if (ledger_) ledger_->drop_name(std::exchange(name->cell, 0));
   if (node->file && !node->file->names.empty()) {
     auto& more = node->file->names;
     if (name == &node->name) {  // the embedded name goes: another takes its place
@@ -122,6 +129,7 @@ void NodeTable::remove_name(Node* parent, std::string_view text) {
       take_out(&heir);
       node->name.parent = heir.parent;
       node->name.text = std::move(heir.text);
+      node->name.cell = heir.cell;
       Name*& place = buckets_[bucket(node->name.parent, node->name.text)];
       node->name.next_in_bucket = place;
       place = &node->name;
@@ -144,6 +152,11 @@ void NodeTable::rename(Node* parent, std::string_view text, Node* new_parent,
   name->parent = new_parent;
   name->text = new_text;
   insert(name);
+  if (ledger_) {
+    Ledger::Cell old = name->cell;
+    name->cell = ledger_->name(name->node->id, new_parent->id, new_text);
+    ledger_->drop_name(old);
+  }
   unpin(parent);
 }
 
@@ -168,17 +181,45 @@ void NodeTable::index_inode(Node* node, dev_t device, ino_t ino) {
   node->multi = true;
   inodes_[{device, ino}] = node;
   inode_of_[node->id] = {device, ino};
+  if (ledger_) ledger_->index(node->id, ino);
 }
 
 void NodeTable::forget(Node* node, std::uint64_t count) {
   if (node->id == kRootNode) return;
   node->lookups -= std::min(count, node->lookups);
+  if (ledger_) ledger_->lookups(node->id, node->lookups);
   reap(node);
 }
 
 void NodeTable::unpin(Node* node) {
   --node->pins;
   reap(node);
+}
+
+void NodeTable::bury(const Node& node) {
+  ledger_->bury(node.id);
+  ledger_->drop_name(node.name.cell);
+  if (!node.file) return;
+  for (const auto& name : node.file->names) ledger_->drop_name(name->cell);
+}
+
+Node* NodeTable::restore(NodeId id) {
+  if (id >= nodes_.size()) nodes_.resize(id + 1);
+  nodes_[id] = std::make_unique<Node>();
+  nodes_[id]->id = id;
+  nodes_[id]->stale = true;
+  ++live_;
+  return nodes_[id].get();
+}
+
+void NodeTable::restore_name(Node* node, Node* parent, std::string_view name, Ledger::Cell cell) {
+  insert(node, parent, name)->cell = cell;
+}
+
+void NodeTable::restored() {
+  free_.clear();
+  for (NodeId id = nodes_.size(); --id > kRootNode;)
+    if (!nodes_[id]) free_.push_back(id);
 }
 
 void NodeTable::reap(Node* node) {
@@ -201,6 +242,7 @@ void NodeTable::reap(Node* node) {
       }
     }
     NodeId id = node->id;
+    if (ledger_) bury(*node);
     nodes_[id].reset();
     free_.push_back(id);
     --live_;

@@ -10,6 +10,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "fusefs/ledger.hpp"
 #include "fusefs/node.hpp"
 
 namespace fusefs {
@@ -28,7 +29,12 @@ class NodeTable {
   Node* create(Node* parent, std::string_view name);
 
   /// The kernel got one more reference.
-  void remember(Node* node) { ++node->lookups; }
+  void remember(Node* node) {
+    ++node->lookups;
+    if (!ledger_) return;
+    ledger_->lookups(node->id, node->lookups);
+    ledger_->counted(node->id);
+  }
   /// The kernel dropped `count`; the node dies when nothing else wants it.
   void forget(Node* node, std::uint64_t count);
   void pin(Node* node) { ++node->pins; }
@@ -43,6 +49,18 @@ class NodeTable {
   /// Hard-linked inodes of the upper layer.
   Node* find_inode(dev_t device, ino_t ino) const;
   void index_inode(Node* node, dev_t device, ino_t ino);
+
+  // --- with a ledger, which outlives this process ---
+  void keep(Ledger* ledger) { ledger_ = ledger; }
+  /// Number and type of the inode have been decided on.
+  void describe(const Node& node) {
+    if (ledger_) ledger_->describe(node.id, node.ino, static_cast<std::uint8_t>(node.type));
+  }
+  /// A node as an earlier process knew it, without names; then its names, each once; then the rest
+  /// of the numbers are free.
+  Node* restore(NodeId id);
+  void restore_name(Node* node, Node* parent, std::string_view name, Ledger::Cell cell);
+  void restored();
 
   std::size_t size() const { return live_; }
   /// Called with each node that dies, before it does.
@@ -62,10 +80,12 @@ class NodeTable {
   };
   std::size_t bucket(const Node* parent, std::string_view name) const;
   Name** slot(const Node* parent, std::string_view name);
+  Name* insert(Node* node, Node* parent, std::string_view name);
   void insert(Name* name);
   void take_out(Name* name);
   void grow();
   void reap(Node* node);
+  void bury(const Node& node);
 
   std::vector<std::unique_ptr<Node>> nodes_;  // by number; 0 is never used
   std::vector<NodeId> free_;
@@ -76,6 +96,7 @@ class NodeTable {
   std::unordered_map<InodeKey, Node*, InodeHash> inodes_;
   std::unordered_map<NodeId, InodeKey> inode_of_;
   std::function<void(Node&)> on_death_;
+  Ledger* ledger_ = nullptr;
 };
 
 /// Keeps a node alive while a handler works on it.

@@ -3,6 +3,19 @@
 namespace fusefs {
 namespace {
 
+// Changes that made twice are not what they are made once, and what needs its node's number only.
+constexpr void add_repeats(std::array<OpRow, wire::kOpCount>& t) {
+  for (auto op :
+       {FUSE_UNLINK, FUSE_RMDIR, FUSE_RENAME, FUSE_RENAME2, FUSE_RELEASE, FUSE_RELEASEDIR})
+    t[op].again = again_nothing;
+  for (auto op : {FUSE_SYMLINK, FUSE_MKNOD, FUSE_MKDIR, FUSE_LINK}) t[op].again = again_entry;
+  t[FUSE_CREATE].again = again_open;
+  t[FUSE_MKNOD].name_at = sizeof(fuse_mknod_in);
+  t[FUSE_MKDIR].name_at = sizeof(fuse_mkdir_in);
+  t[FUSE_LINK].name_at = sizeof(fuse_link_in);
+  for (auto op : {FUSE_FORGET, FUSE_RELEASE, FUSE_RELEASEDIR}) t[op].asleep = true;
+}
+
 constexpr std::array<OpRow, wire::kOpCount> make_table() {
   std::array<OpRow, wire::kOpCount> t{};
   t[FUSE_LOOKUP] = {.name = "lookup", .min_body = 2, .now = on_lookup};
@@ -60,6 +73,7 @@ constexpr std::array<OpRow, wire::kOpCount> make_table() {
   t[wire::kOpSyncfs] = {.name = "syncfs", .now = on_syncfs};
   t[wire::kOpTmpfile] = {.name = "tmpfile", .min_body = 18, .now = on_tmpfile};
   t[wire::kOpStatx] = {.name = "statx", .min_body = 24, .now = on_statx};
+  add_repeats(t);
   return t;
 }
 

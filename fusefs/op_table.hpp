@@ -18,6 +18,11 @@ struct OpRow {
   bool answers = true;                                 // false: the kernel expects no reply
   Done (*now)(Overlay&, Request&, Answer&) = nullptr;  // never waits
   ring::Task<Done> (*later)(Overlay&, Request&, Answer&) = nullptr;  // may wait for data
+  /// Of a change that is no change when it is made twice: answers a request that comes again after
+  /// it was done. Null: done twice is done once.
+  Done (*again)(Overlay&, Request&, Answer&) = nullptr;
+  std::uint16_t name_at = 0;  // bytes of the body before the new entry's name
+  bool asleep = false;        // needs nothing of its node but the number
 };
 
 /// By opcode. A row with a name and no handler is answered ENOSYS, which tells the kernel not to
@@ -64,6 +69,9 @@ UNI_NOW(on_getxattr);
 UNI_NOW(on_listxattr);
 UNI_LATER(on_removexattr);
 UNI_NOW(on_destroy);
+UNI_NOW(again_nothing);
+UNI_NOW(again_entry);
+UNI_NOW(again_open);
 #undef UNI_NOW
 #undef UNI_LATER
 

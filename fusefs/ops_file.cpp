@@ -27,7 +27,9 @@ fuse_open_out opened(Overlay& fs, std::shared_ptr<OpenFile> file) {
 base::Result<std::shared_ptr<OpenFile>> file_of(Overlay& fs, const Request& request,
                                                 std::uint64_t fh) {
   auto file = fs.handles().find(fh);
-  if (!file || file->node.get() != request.node || !file->fd) return base::fail(EBADF);
+  if (!file || file->node.get() != request.node) return base::fail(EBADF);
+  TRY_VOID(fs.reopen(*file));
+  if (!file->fd) return base::fail(EBADF);
   return file;
 }
 
@@ -105,6 +107,19 @@ Done on_create(Overlay& fs, Request& request, Answer& answer) {
   return base::Unit{};
 }
 
+// Made before, and the answer was lost.
+Done again_open(Overlay& fs, Request& request, Answer& answer) {
+  auto reader = request.reader();
+  reader.take<fuse_create_in>();
+  auto name = reader.take_string();
+  if (!name) return base::fail(EINVAL);
+  TRY(entry, fs.lookup(request.node, *name));
+  TRY(file, fs.open(entry.node, O_RDWR));
+  answer.put(to_entry(fs, entry));
+  answer.put(opened(fs, std::move(file)));
+  return base::Unit{};
+}
+
 Done on_tmpfile(Overlay& fs, Request& request, Answer& answer) {
   auto in = request.reader().take<fuse_create_in>();
   NewFile what{.mode = S_IFREG | (in->mode & 07777), .umask = in->umask, .rdev = 0, .target = {}};
@@ -165,7 +180,9 @@ Done on_release(Overlay& fs, Request& request, Answer&) {
   auto in = request.reader().take<fuse_release_in>();
   auto file = fs.handles().find(in->fh);
   if (!file || file->node.get() != request.node) return base::fail(EBADF);
+  Change change(fs.ledger(), {.act = Act::release, .unique = request.unique(), .handle = in->fh});
   fs.handles().remove(in->fh);
+  change.happened();
   return base::Unit{};
 }
 
@@ -212,7 +229,9 @@ ring::Task<Done> on_copy_file_range(Overlay& fs, Request& request, Answer& answe
   CO_TRY(from, file_of(fs, request, in.fh_in));
   auto to = fs.handles().find(in.fh_out);
   Node* target = fs.nodes().find(in.nodeid_out);
-  if (!to || !to->fd || to->node.get() != target) co_return base::fail(EBADF);
+  if (!to || to->node.get() != target) co_return base::fail(EBADF);
+  CO_TRY_VOID(fs.reopen(*to));
+  if (!to->fd) co_return base::fail(EBADF);
   CO_TRY_VOID(co_await ready_to_write(fs, target, *to));
   if (!caller_of(fs, request).privileged) CO_TRY_VOID(kill_privileges(fs, request, target));
   SharedFd source = from->fd, sink = to->fd;

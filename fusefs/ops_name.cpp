@@ -117,8 +117,9 @@ ring::Task<Done> rename(Overlay& fs, Request& request, base::Reader reader, Node
   Node* new_parent = fs.nodes().find(to);
   if (!name || !new_name || !new_parent) co_return base::fail(kMalformed);
   Pin from(fs.nodes(), request.node), into(fs.nodes(), new_parent);
+  CO_TRY_VOID(fs.awaken(new_parent));
   co_return co_await fs.rename(request.node, std::string(*name), new_parent, std::string(*new_name),
-                               flags);
+                               flags, request.unique());
 }
 }  // namespace
 
@@ -141,8 +142,23 @@ ring::Task<Done> on_link(Overlay& fs, Request& request, Answer& answer) {
   Node* source = fs.nodes().find(in->oldnodeid);
   if (!name || !source) co_return base::fail(kMalformed);
   Pin parent(fs.nodes(), request.node), linked(fs.nodes(), source);
-  auto entry = co_await fs.link(source, request.node, std::string(*name));
+  CO_TRY_VOID(fs.awaken(source));
+  auto entry = co_await fs.link(source, request.node, std::string(*name), request.unique());
+  if (fs.ledger()) fs.ledger()->answering(request.unique());
   co_return answer_entry(fs, std::move(entry), answer);
+}
+
+Done again_nothing(Overlay&, Request&, Answer&) {
+  return base::Unit{};
+}
+
+Done again_entry(Overlay& fs, Request& request, Answer& answer) {
+  auto reader = request.reader();
+  auto name = reader.take_bytes(kOps[request.header.opcode].name_at)
+                  ? reader.take_string()
+                  : std::optional<std::string_view>();
+  if (!name) return base::fail(kMalformed);
+  return answer_entry(fs, fs.lookup(request.node, *name), answer);
 }
 
 }  // namespace fusefs

@@ -109,7 +109,13 @@ ring::Task<Done> on_setxattr(Overlay& fs, Request& request, Answer&) {
   CO_TRY(where, fs.locate(node));
   std::string key(*name);
   std::string_view bytes(reinterpret_cast<const char*>(value->data()), value->size());
-  CO_TRY_VOID(at::set_xattr(where, key.c_str(), bytes, static_cast<int>(in->flags)));
+  int flags = static_cast<int>(in->flags);
+  if (flags & XATTR_CREATE && request.again == Verdict::none && at::xattr_size(where, key.c_str()))
+    co_return base::fail(EEXIST);
+  if (request.again != Verdict::none) flags &= ~XATTR_CREATE;  // it may be there already, by us
+  Change change(fs.ledger(), {.act = Act::set_xattr, .unique = request.unique()});
+  CO_TRY_VOID(at::set_xattr(where, key.c_str(), bytes, flags));
+  change.happened();
   xattrs_changed(node, where, key);
   if (in->setxattr_flags & FUSE_SETXATTR_ACL_KILL_SGID) {
     CO_TRY(st, fs.stat(node));
@@ -128,12 +134,16 @@ ring::Task<Done> on_removexattr(Overlay& fs, Request& request, Answer&) {
   std::string key(*name);
   if (!fs.in_upper(node)) {
     CO_TRY(lower, fs.locate(node));
-    CO_TRY(size, at::xattr_size(lower, key.c_str()));  // nothing to remove: nothing to copy
-    (void)size;
+    CO_TRY_VOID(at::xattr_size(lower, key.c_str()));  // nothing to remove: nothing to copy
     CO_TRY_VOID(co_await fs.copy_up(node));
   }
   CO_TRY(where, fs.locate(node));
-  CO_TRY_VOID(at::remove_xattr(where, key.c_str()));
+  if (request.again == Verdict::none) CO_TRY_VOID(at::xattr_size(where, key.c_str()));
+  Change change(fs.ledger(), {.act = Act::remove_xattr, .unique = request.unique()});
+  auto removed = at::remove_xattr(where, key.c_str());
+  bool before = request.again != Verdict::none && !removed && removed.error().value == ENODATA;
+  if (!removed && !before) co_return removed;
+  change.happened();
   xattrs_changed(node, where, key);
   co_return base::Unit{};
 }

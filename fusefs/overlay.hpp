@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -17,6 +18,7 @@
 #include "fusefs/handles.hpp"
 #include "fusefs/id_mapper.hpp"
 #include "fusefs/layer.hpp"
+#include "fusefs/ledger.hpp"
 #include "fusefs/listing.hpp"
 #include "fusefs/node_table.hpp"
 #include "fusefs/options.hpp"
@@ -40,6 +42,9 @@ struct Caller {
   bool privileged = false;  // root of the mount's namespace
   pid_t pid = 0;            // as the mounter's pid namespace numbers it; 0: not in it
 };
+
+/// Descriptors that somebody has kept for us, by the names we gave them.
+using Kept = std::map<std::string, base::Fd>;
 
 /// What a creating call asks for. mode with S_IFMT; umask not yet applied.
 struct NewFile {
@@ -82,14 +87,16 @@ class Overlay {
                              const Caller& caller, base::Fd* opened = nullptr);
   base::Result<Entry> create_unnamed(Node* parent, const NewFile& what, const Caller& caller,
                                      base::Fd* opened);
-  ring::Task<base::Result<Entry>> link(Node* node, Node* parent, std::string name);
+  /// `unique`: of the request, here and below, where it may have waited by then.
+  ring::Task<base::Result<Entry>> link(Node* node, Node* parent, std::string name,
+                                       std::uint64_t unique = 0);
 
   // --- removal and rename (remove.cpp, rename.cpp) ---
   base::Result<> unlink(Node* parent, std::string_view name);
   base::Result<> rmdir(Node* parent, std::string_view name);
   /// `flags`: RENAME_NOREPLACE or RENAME_EXCHANGE; any other is EINVAL.
   ring::Task<base::Result<>> rename(Node* parent, std::string name, Node* new_parent,
-                                    std::string new_name, unsigned flags);
+                                    std::string new_name, unsigned flags, std::uint64_t unique = 0);
 
   // --- content (copy_up.cpp, files.cpp) ---
   /// Brings the node into the upper layer. At most `size` bytes of data are copied.
@@ -112,6 +119,25 @@ class Overlay {
   /// Descriptor-free reach of the node's top version, for xattr calls.
   base::Result<ring::at::Where> locate(Node* node);
 
+  // --- with a ledger (restore.cpp, finish.cpp) ---
+  /// From now on all that a successor must know is written down. `ledger` outlives this.
+  void keep(Ledger* ledger);
+  Ledger* ledger() { return ledger_; }
+  struct Restored {
+    std::size_t nodes = 0, handles = 0;
+  };
+  /// Tells these layers apart from others.
+  std::uint64_t tell_layers() const;
+  /// Nodes and handles as the ledger has them; a change that was under way is found out about.
+  Restored restore(Kept kept);
+  /// What a restored node is, from disk. To be called before anything else is done with it.
+  base::Result<> awaken(Node* node);
+  /// A restored file is opened when it is first used.
+  base::Result<> reopen(OpenFile& file);
+  /// Takes descriptors of files without name into keeping, and out of it again.
+  std::function<void(const std::string& name, int fd)> keep_descriptor;
+  std::function<void(const std::string& name)> drop_descriptor;
+
   NodeTable& nodes() { return nodes_; }
   Handles& handles() { return handles_; }
   const IdMapper& uids() const { return uids_; }
@@ -133,6 +159,7 @@ class Overlay {
 
   base::Result<base::Fd> open_version(Node* dir, LayerIndex layer, int above);
   base::Result<Node*> adopt(Node* parent, std::string_view name, Found& found);
+  void fill(Node* node, Found& found);
   void take_facts(Node* node, const struct stat& st, const Facts& facts);
   std::uint64_t present_ino(LayerIndex layer, ino_t ino) const;
   base::Result<> check_name(std::string_view name) const;
@@ -173,6 +200,29 @@ class Overlay {
   // attributes.cpp
   base::Result<> write_override(const Node& node, const ring::at::Where& where, mode_t mode);
 
+  // restore.cpp
+  std::uint64_t request_now() const { return ledger_ ? ledger_->current() : 0; }
+  void restore_nodes(Restored& all);
+  void restore_names();
+  void restore_handles(Restored& all);
+  void cut_loops();
+  void settle_orphans(Kept& kept);
+  base::Result<> wake(Node* node);
+  void keep_descriptor_of(Node* node);
+  void lose_orphan(Node* node);
+  void replace_orphan(Node* node, base::Fd fd);
+
+  // finish.cpp: the change that was being made when an earlier process died
+  bool contested(const Ledger::FoundName& name) const;
+  void finish_change();
+  void stand(Node* node, Node* parent, const std::string& name);
+  int upper_fd(Node* parent);
+  Verdict finish_create(const layout::Intent& intent);
+  Verdict finish_link(const layout::Intent& intent);
+  Verdict finish_remove(const layout::Intent& intent);
+  Verdict finish_rename(const layout::Intent& intent);
+  void finish_sidecars(const layout::Intent& intent, Node* parent, Node* new_parent);
+
   // remove.cpp
   base::Result<> keep_orphan(Node* node);
   void lose_name(Node* node, Node* parent, std::string_view name);
@@ -187,6 +237,11 @@ class Overlay {
   base::Result<> execute(Move& move);
   base::Result<> execute_over_dir(Move& move);
   void settle(Move& move);
+  void swap_sidecars(Node* parent, const std::string& name, Node* other,
+                     const std::string& other_name);
+  std::uint64_t sidecar_ino(Node* parent, const std::string& name);
+  base::Result<> carry_out(Move& move, std::uint64_t unique);
+  base::Result<> announce(const Move& move, std::uint64_t unique, Plan& plan);
   base::Result<> set_redirect(Node* node);
   ring::Task<base::Result<>> copy_up_tree(Node* dir);
 
@@ -211,6 +266,7 @@ class Overlay {
   Handles handles_;
   DirfdCache dirfds_;
   WorkDir work_;
+  Ledger* ledger_ = nullptr;
   ring::FileIo io_;
   Counters counters_;
   bool can_clone_ = true;  // FICLONE between the layers has not been refused yet

@@ -15,10 +15,15 @@ namespace at = ring::at;
 // A file may outlive its last name: whoever has it open, or as working directory, reaches it by
 // descriptor.
 base::Result<> Overlay::keep_orphan(Node* node) {
-  if (node->orphan.valid()) return base::Unit{};
-  TRY(where, locate(node));
-  TRY(fd, at::open(where, O_PATH));
-  node->orphan = std::move(fd);
+  if (!node->orphan.valid()) {
+    TRY(where, locate(node));
+    TRY(fd, at::open(where, O_PATH));
+    node->orphan = std::move(fd);
+  }
+  // One pin is that of the handler itself; a directory without entries has no other but handles.
+  bool open = node->is_dir() ? node->pins > 1 : node->file && !node->file->open.empty();
+  bool last = !node->file || node->file->names.empty();
+  if (open && last) keep_descriptor_of(node);
   return base::Unit{};
 }
 
@@ -31,7 +36,7 @@ void Overlay::lose_name(Node* node, Node* parent, std::string_view name) {
     node->gone = true;
     if (node->dir) node->dir->layers.clear();
   } else {
-    node->orphan.reset();
+    lose_orphan(node);
   }
   nodes_.unpin(node);
 }
@@ -60,6 +65,7 @@ base::Result<> Overlay::unlink(Node* parent, std::string_view name_view) {
     known = entry.node;
   }
   Pin node(nodes_, known);
+  TRY_VOID(awaken(known));
   if (node->is_dir()) return base::fail(EISDIR);
   bool upper = in_upper(known);
   bool covered = !upper;
@@ -71,11 +77,17 @@ base::Result<> Overlay::unlink(Node* parent, std::string_view name_view) {
   if (node->lookups > 0) TRY_VOID(keep_orphan(known));
   TRY(dir, dir_fd(parent, 0));
   std::string name(name_view);
+  Change change(ledger_, {.act = Act::remove,
+                          .unique = request_now(),
+                          .parent = parent->id,
+                          .node = known->id,
+                          .name = name});
   if (covered) {
     TRY_VOID(whiteout_over(parent, dir, name, upper));
   } else {
     TRY_VOID(base::check(::unlinkat(dir, name.c_str(), 0)));
   }
+  change.happened();
   if (upper && node->type != identity::NodeType::file && parent->in_layer(0)->hidden.sidecars)
     ::unlinkat(dir, OwnerStore::sidecar_name(name).c_str(), 0);
   lose_name(known, parent, name);
@@ -123,11 +135,17 @@ base::Result<> Overlay::rmdir(Node* parent, std::string_view name_view) {
   if (node->lookups > 0) TRY_VOID(keep_orphan(node.get()));
   TRY(dir, dir_fd(parent, 0));
   std::string name(name_view);
+  Change change(ledger_, {.act = Act::remove,
+                          .unique = request_now(),
+                          .parent = parent->id,
+                          .node = node->id,
+                          .name = name});
   if (node->layer == 0) {
     TRY_VOID(discard_upper_dir(parent, dir, name, covered));
   } else if (covered) {
     TRY_VOID(whiteout_over(parent, dir, name, false));
   }
+  change.happened();
   lose_name(node.get(), parent, name);
   return base::Unit{};
 }

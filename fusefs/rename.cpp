@@ -123,21 +123,55 @@ base::Result<> Overlay::execute(Move& move) {
   return base::check(::renameat(from, name, to, new_name));
 }
 
+void Overlay::swap_sidecars(Node* parent, const std::string& name, Node* other,
+                            const std::string& other_name) {
+  auto from = dir_fd(parent, 0);
+  auto to = dir_fd(other, 0);
+  if (!from || !to) return;
+  std::string a = OwnerStore::sidecar_name(name), b = OwnerStore::sidecar_name(other_name);
+  if (::renameat2(*from, a.c_str(), *to, b.c_str(), RENAME_EXCHANGE) == 0) return;
+  if (::renameat(*from, a.c_str(), *to, b.c_str()) == 0) return note_sidecar(other);
+  if (::renameat(*to, b.c_str(), *from, a.c_str()) == 0) note_sidecar(parent);
+}
+
+std::uint64_t Overlay::sidecar_ino(Node* parent, const std::string& name) {
+  auto dir = dir_fd(parent, 0);
+  if (!dir) return 0;
+  auto st = at::stat({*dir, OwnerStore::sidecar_name(name)});
+  return st ? st->st_ino : 0;
+}
+
+// What tells a successor whether the rename has happened: the inodes at both names, and at those
+// of the sidecars.
+base::Result<> Overlay::announce(const Move& move, std::uint64_t unique, Plan& plan) {
+  TRY(source, stat(move.node));
+  plan = {.act = Act::rename,
+          .unique = unique,
+          .parent = move.parent->id,
+          .new_parent = move.new_parent->id,
+          .node = move.node->id,
+          .target = move.target ? move.target->id : 0,
+          .name = move.name,
+          .new_name = move.new_name,
+          .ino = source.st_ino};
+  auto flag = [&](bool set, std::uint8_t bit) {
+    if (set) plan.flags = static_cast<std::uint8_t>(plan.flags | bit);
+  };
+  flag(move.exchange, Plan::kExchange);
+  flag(move.covered, Plan::kCovered);
+  flag(move.special, Plan::kSpecial);
+  flag(move.target_special, Plan::kTargetSpecial);
+  if (move.special) plan.sidecar = sidecar_ino(move.parent, move.name);
+  if (move.target_special) plan.target_sidecar = sidecar_ino(move.new_parent, move.new_name);
+  return base::Unit{};
+}
+
 // The disk has changed: so do the tables.
 void Overlay::settle(Move& move) {
-  auto swap_sidecars = [&] {
-    auto from = dir_fd(move.parent, 0);
-    auto to = dir_fd(move.new_parent, 0);
-    if (!from || !to) return;
-    std::string a = OwnerStore::sidecar_name(move.name),
-                b = OwnerStore::sidecar_name(move.new_name);
-    if (::renameat2(*from, a.c_str(), *to, b.c_str(), RENAME_EXCHANGE) == 0) return;
-    if (::renameat(*from, a.c_str(), *to, b.c_str()) == 0) return note_sidecar(move.new_parent);
-    if (::renameat(*to, b.c_str(), *from, a.c_str()) == 0) note_sidecar(move.parent);
-  };
   drop_whiteout_file(move.new_parent, move.new_name);
   if (move.exchange) {
-    if (move.special || move.target_special) swap_sidecars();
+    if (move.special || move.target_special)
+      swap_sidecars(move.parent, move.name, move.new_parent, move.new_name);
     nodes_.exchange(move.parent, move.name, move.new_parent, move.new_name);
     return;
   }
@@ -149,8 +183,19 @@ void Overlay::settle(Move& move) {
   nodes_.rename(move.parent, move.name, move.new_parent, move.new_name);
 }
 
+base::Result<> Overlay::carry_out(Move& move, std::uint64_t unique) {
+  Plan plan;
+  if (ledger_) TRY_VOID(announce(move, unique, plan));
+  Change change(ledger_, plan);
+  TRY_VOID(execute(move));
+  change.happened();
+  settle(move);
+  return base::Unit{};
+}
+
 ring::Task<base::Result<>> Overlay::rename(Node* parent, std::string name, Node* new_parent,
-                                           std::string new_name, unsigned flags) {
+                                           std::string new_name, unsigned flags,
+                                           std::uint64_t unique) {
   CO_TRY_VOID(check_name(name));
   CO_TRY_VOID(check_name(new_name));
   if (new_name.starts_with(kWhiteoutPrefix)) co_return base::fail(EINVAL);
@@ -196,9 +241,7 @@ ring::Task<base::Result<>> Overlay::rename(Node* parent, std::string name, Node*
   if (!ready) co_return ready;
   if (move.target && !move.exchange && move.target->lookups > 0)
     CO_TRY_VOID(keep_orphan(move.target));
-  CO_TRY_VOID(execute(move));
-  settle(move);
-  co_return base::Unit{};
+  co_return carry_out(move, unique);
 }
 
 }  // namespace fusefs

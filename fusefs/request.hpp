@@ -48,9 +48,12 @@ struct Request {
   BufferPool* buffers = nullptr;
   Buffer storage{nullptr, {nullptr}};  // keeps body alive when the handler has to wait
   bool interrupted = false;            // its caller got a signal
+  Verdict again = Verdict::none;       // of a request that an earlier process had begun
   bool setxattr_ext = true;            // the connection has agreed on FUSE_SETXATTR_EXT
 
   base::Reader reader() const { return base::Reader(body); }
+  /// The same each time it is sent.
+  std::uint64_t unique() const { return header.unique & ~wire::kUniqueResend; }
 };
 
 /// A part of a file that answers a read: all of it in the page cache, so that it can go to the

@@ -17,6 +17,13 @@ namespace {
 constexpr std::size_t kHeaderRoom = 4096;  // header and fixed body before max_write bytes of data
 constexpr int kBatch = 64;                 // requests served before others get their turn
 
+// A successor's settings may be others than those which the kernel has agreed on.
+std::size_t request_room(const Overlay& overlay, const Ledger* ledger) {
+  std::uint32_t agreed = ledger && ledger->inherited() ? ledger->head().agreed.max_write : 0;
+  constexpr std::uint32_t kMost = 16 * 1024 * 1024;
+  return std::max(overlay.options().max_write, std::min(agreed, kMost)) + kHeaderRoom;
+}
+
 }  // namespace
 
 // The trace of `-d`: one line an answer.
@@ -30,7 +37,38 @@ static void trace(const fuse_in_header& header, int error, std::size_t size) {
   base::log::line(base::log::Level::debug, "fuse.reply", line);
 }
 
+// A request in the ledger, from here to the end of the scope.
+class Session::Noted {
+ public:
+  Noted() = default;
+  Noted(Ledger* ledger, const Request& request) : ledger_(ledger), unique_(request.unique()) {
+    if (ledger_) slot_ = ledger_->begin(unique_, request.header.opcode);
+  }
+  Noted(Noted&& other) noexcept
+      : ledger_(std::exchange(other.ledger_, nullptr)),
+        unique_(other.unique_),
+        slot_(other.slot_) {}
+  Noted& operator=(Noted&& other) noexcept {
+    std::swap(ledger_, other.ledger_);
+    std::swap(unique_, other.unique_);
+    std::swap(slot_, other.slot_);
+    return *this;
+  }
+  ~Noted() {
+    if (ledger_) ledger_->end(slot_, unique_);
+  }
+  void interrupted() {
+    if (ledger_) ledger_->interrupted(slot_);
+  }
+
+ private:
+  Ledger* ledger_ = nullptr;
+  std::uint64_t unique_ = 0;
+  std::uint32_t slot_ = Ledger::kNoSlot;
+};
+
 struct Session::InFlight {
+  Noted noted;
   Request request;
   Answer answer;
   std::int64_t since = 0;
@@ -38,12 +76,19 @@ struct Session::InFlight {
 };
 
 Session::Session(ring::Reactor& reactor, base::Fd device, std::unique_ptr<Overlay> overlay,
-                 Hooks hooks)
+                 Hooks hooks, std::unique_ptr<Ledger> ledger)
     : reactor_(reactor),
       device_(std::move(device)),
+      ledger_(std::move(ledger)),
       overlay_(std::move(overlay)),
       hooks_(std::move(hooks)),
-      buffers_(overlay_->options().max_write + kHeaderRoom) {
+      buffers_(request_room(*overlay_, ledger_.get())) {
+  if (ledger_) {
+    overlay_->keep(ledger_.get());
+    overlay_->keep_descriptor = hooks_.keep;
+    overlay_->drop_descriptor = hooks_.drop;
+    if (!ledger_->inherited()) ledger_->belongs_to(overlay_->tell_layers());
+  }
   overlay_->given_up = [this](const Node* node) { return given_up(node); };
   watch_ = reactor_.watch(device_.get(), POLLIN, [this](int events) {
     if (events < 0) return end(-events);
@@ -108,21 +153,17 @@ void Session::handle(Buffer buffer, std::size_t size) {
   const OpRow& row = kOps[op];
   ++stats_.ops[op].requests;
   if (op == FUSE_INTERRUPT) return interrupt(request);
-  bool valid = request.body.size() >= row.min_body;
-  if (row.wants_node) request.node = overlay_->nodes().find(header->nodeid);
-  valid = valid && (!row.wants_node || request.node);
-  if (!valid || initialised_ == (op == FUSE_INIT)) {  // INIT comes first, and once
-    ++stats_.rejected;
-    if (row.answers) reply_error(header->unique, valid ? EIO : EINVAL, op);
-    return;
-  }
+  Noted noted(row.answers ? ledger_.get() : nullptr, request);
+  if (!admit(row, request)) return;
   if (op == FUSE_INIT) return init(request);
-  if (row.now) return run_now(row, request);
+  if (request.again == Verdict::done && row.again) return run_now(row, row.again, request);
+  if (row.now) return run_now(row, row.now, request);
   if (!row.later) {
     if (row.answers) reply_error(header->unique, ENOSYS, op);
     return;
   }
   auto work = std::make_unique<InFlight>();
+  work->noted = std::move(noted);
   work->request = std::move(request);
   // As many requests may wait as a container has threads: beyond a few they get what they need.
   constexpr std::size_t kFew = 4, kSmall = 8192;
@@ -137,9 +178,35 @@ void Session::handle(Buffer buffer, std::size_t size) {
   if (in_flight_.size() > waiting) stamp_ = 0;  // its end, which the next one begins at, is to come
 }
 
-void Session::run_now(const OpRow& row, Request& request) {
+// What comes from outside is made sure of here: a handler finds a body that is long enough, and a
+// node that is awake.
+bool Session::admit(const OpRow& row, Request& request) {
+  bool again = request.header.unique & wire::kUniqueResend;
+  bool init = request.header.opcode == FUSE_INIT;
+  if (ledger_) ledger_->pass(Point::received);
+  if (again && ledger_) recall(request);
+  bool valid = request.body.size() >= row.min_body;
+  if (row.wants_node) request.node = overlay_->nodes().find(request.header.nodeid);
+  valid = valid && (!row.wants_node || request.node);
+  bool in_turn = initialised_ != init || (init && again);  // INIT comes first, and once
+  if (!valid || !in_turn) {
+    ++stats_.rejected;
+    if (row.answers)
+      reply_error(request.header.unique, valid ? EIO : EINVAL, request.header.opcode);
+    return false;
+  }
+  if (!request.node || row.asleep) return true;
+  auto awake = overlay_->awaken(request.node);
+  if (!awake && row.answers)
+    reply_error(request.header.unique, awake.error().value, request.header.opcode);
+  return awake.has_value();
+}
+
+void Session::run_now(const OpRow& row, Done (*handler)(Overlay&, Request&, Answer&),
+                      Request& request) {
   Answer answer;
-  Done result = row.now(*overlay_, request, answer);
+  if (ledger_) ledger_->answering(request.unique());
+  Done result = handler(*overlay_, request, answer);
   if (row.answers) reply(request, std::move(result), answer);
   count_time(request.header.opcode, stamp_);
 }
@@ -161,6 +228,7 @@ ring::Task<void> Session::run_later(const OpRow& row, std::unique_ptr<InFlight> 
   if (reactor_.deferred_operations() != before) ++stats_.ops[op].waited;
   reply(work->request, std::move(result), work->answer);
   count_time(op, work->since);
+  work->noted = Noted();
   if (ended_ && in_flight_.empty()) finish();
 }
 
@@ -169,7 +237,9 @@ ring::Task<void> Session::run_later(const OpRow& row, std::unique_ptr<InFlight> 
 void Session::interrupt(const Request& request) {
   auto in = request.reader().take<fuse_interrupt_in>();
   auto found = in ? in_flight_.find(in->unique) : in_flight_.end();
-  if (found != in_flight_.end()) found->second->request.interrupted = true;
+  if (found == in_flight_.end()) return;
+  found->second->request.interrupted = true;
+  found->second->noted.interrupted();
 }
 
 bool Session::given_up(const Node* node) const {
@@ -202,7 +272,8 @@ void Session::init(const Request& request) {
                        FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO | FUSE_ASYNC_DIO |
                        FUSE_PARALLEL_DIROPS | FUSE_HANDLE_KILLPRIV_V2 | FUSE_MAX_PAGES |
                        FUSE_CACHE_SYMLINKS | FUSE_EXPLICIT_INVAL_DATA | FUSE_SETXATTR_EXT |
-                       FUSE_ABORT_ERROR | wire::kInitExt | wire::kDirectIoAllowMmap;
+                       FUSE_ABORT_ERROR | wire::kInitExt | wire::kDirectIoAllowMmap |
+                       wire::kHasResend;
   if (options.writeback) want |= FUSE_WRITEBACK_CACHE;
   if (overlay_->stack().acls) want |= FUSE_POSIX_ACL;
   std::uint64_t agreed = offered & want;
@@ -219,12 +290,14 @@ void Session::init(const Request& request) {
   out.max_pages = static_cast<std::uint16_t>(options.max_write / 4096);
   initialised_ = true;
   setxattr_ext_ = agreed & FUSE_SETXATTR_EXT;
+  if (ledger_) ledger_->agree(agreed, out.minor, out.max_write);
   send(request.header.unique, 0, std::as_bytes(std::span(&out, 1)), {});
   if (hooks_.on_ready) hooks_.on_ready();
 }
 
 void Session::reply(const Request& request, Done result, const Answer& answer) {
   trace(request.header, result ? 0 : result.error().value, answer.variable().size());
+  if (ledger_) ledger_->pass(Point::answering);
   std::uint32_t op = request.header.opcode;
   if (!result) return reply_error(request.header.unique, result.error().value, op);
   if (const Slice* slice = answer.slice()) {

@@ -10,6 +10,8 @@
 #include <vector>
 
 #include "base/fd.hpp"
+#include "base/result.hpp"
+#include "fusefs/ledger.hpp"
 #include "fusefs/op_table.hpp"
 #include "fusefs/overlay.hpp"
 #include "fusefs/request.hpp"
@@ -18,19 +20,40 @@
 
 namespace fusefs {
 
+/// What a successor found.
+struct Takeover {
+  std::size_t nodes = 0, handles = 0;
+  bool resent = false;   // the kernel sends again what was under way
+  std::size_t lost = 0;  // else: requests that were answered EIO (EINTR if interrupted)
+};
+
 class Session {
  public:
   struct Hooks {
     std::function<void()> on_ready;   // INIT is answered: the mount serves
     std::function<void(int)> on_end;  // the mount is gone (ENODEV) or broken; called once, deferred
+    /// With a ledger: descriptors of files that have no name any more, to be had again after a
+    /// crash. The descriptor is ours; the name has letters, digits and '-'.
+    std::function<void(const std::string& name, int fd)> keep = {};
+    std::function<void(const std::string& name)> drop = {};
   };
   using Stats = SessionStats;
 
-  /// `device`: /dev/fuse of a mount just made. Begins to serve when the reactor runs.
-  Session(ring::Reactor& reactor, base::Fd device, std::unique_ptr<Overlay> overlay, Hooks hooks);
+  /// `device`: /dev/fuse of a mount just made. Begins to serve when the reactor runs. With a ledger
+  /// another process can go on where this one stops. With an adopted ledger, `device` is that of
+  /// the mount it tells of, and take_over() must be called before the reactor runs.
+  Session(ring::Reactor& reactor, base::Fd device, std::unique_ptr<Overlay> overlay, Hooks hooks,
+          std::unique_ptr<Ledger> ledger = nullptr);
   ~Session();
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
+
+  /// Goes on where the ledger's last process stopped. `kept`: what it gave to Hooks::keep and did
+  /// not drop. A refusal says why; the session is then of no use, and the mount is still to be
+  /// ended.
+  base::Checked<Takeover> take_over(Kept kept);
+  /// To be kept by whoever outlives us; nullptr: there is none.
+  Ledger* ledger() { return ledger_.get(); }
 
   /// One request as read from the device. Public for the fuzzer and the tests.
   void handle(Buffer buffer, std::size_t size);
@@ -45,13 +68,20 @@ class Session {
 
  private:
   struct InFlight;
+  class Noted;
   void drain();
   void end(int error);
   void finish();
   void init(const Request& request);
-  void run_now(const OpRow& row, Request& request);
+  void run_now(const OpRow& row, Done (*handler)(Overlay&, Request&, Answer&), Request& request);
   ring::Task<void> run_later(const OpRow& row, std::unique_ptr<InFlight> work);
   void interrupt(const Request& request);
+  bool admit(const OpRow& row, Request& request);
+  void recall(Request& request);
+  void take_back(std::uint64_t unique);
+  bool resend();
+  bool answer_lost(std::uint64_t unique, int error);
+  std::size_t give_up_lost();
   bool given_up(const Node* node) const;
   void reply(const Request& request, Done result, const Answer& answer);
   void reply_error(std::uint64_t unique, int error, std::uint32_t op = 0);
@@ -63,6 +93,7 @@ class Session {
 
   ring::Reactor& reactor_;
   base::Fd device_;
+  std::unique_ptr<Ledger> ledger_;  // outlives the overlay
   std::unique_ptr<Overlay> overlay_;
   Hooks hooks_;
   BufferPool buffers_;

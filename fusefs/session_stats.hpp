@@ -31,6 +31,7 @@ struct SessionStats {
   std::uint64_t rejected = 0;               // malformed
   std::uint64_t reply_failures = 0;         // the kernel had given the request up
   std::uint64_t resent = 0;                 // came again from the kernel after a take-over
+  std::uint64_t already_done = 0;           // of these: had been done, and lacked the answer only
   std::uint64_t lost = 0;  // answered EIO after a take-over: nobody knew them any more
 
   std::uint64_t requests() const;

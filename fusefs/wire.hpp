@@ -12,6 +12,11 @@ inline constexpr std::uint64_t kInitExt = 1ull << 30;            // 5.17: flags2
 inline constexpr std::uint64_t kDirectIoAllowMmap = 1ull << 36;  // 6.6
 inline constexpr std::uint64_t kHasResend = 1ull << 39;          // 6.9
 
+/// In a request's unique number, and to be repeated in the reply: it has been sent before. 6.9
+inline constexpr std::uint64_t kUniqueResend = 1ull << 63;
+inline constexpr int kNotifyResend = 7;          // 6.9, in a message without body
+inline constexpr std::uint64_t kUniqueStep = 2;  // from one request to the next
+
 // Opcodes.
 inline constexpr std::uint32_t kOpSyncfs = 50;   // 5.14
 inline constexpr std::uint32_t kOpTmpfile = 51;  // 6.2

@@ -57,6 +57,12 @@ base::Result<> WorkDir::remove_tree(int dir, const std::string& name) {
   return base::Unit{};
 }
 
+void WorkDir::clear() {
+  auto all = enter(fd_, ".");
+  if (!all) return;
+  for (const std::string& name : all->left) (void)remove_tree(fd_, name);
+}
+
 base::Checked<base::Fd> WorkDir::prepare(const base::Fd& dir, const std::string& path) {
   auto complain = [&](int error) {
     return base::refuse("workdir " + path + "/work: " + std::strerror(error));

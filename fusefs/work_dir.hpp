@@ -21,6 +21,8 @@ class WorkDir {
 
   explicit WorkDir(int fd) : fd_(fd) {}
   int fd() const { return fd_; }
+  /// Removes what another process has left.
+  void clear();
   /// A name that is not in use: "#1", "#2", ...
   std::string fresh() { return "#" + std::to_string(++last_); }
 
