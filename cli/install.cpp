@@ -1,9 +1,6 @@
 #include "cli/install.hpp"
 
-#include <fcntl.h>
-#include <spawn.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -16,9 +13,8 @@
 #include <sstream>
 
 #include "cli/installed_files.hpp"
+#include "cli/systemctl.hpp"
 #include "config/show.hpp"
-
-extern char** environ;
 
 namespace cli {
 namespace {
@@ -121,28 +117,6 @@ std::vector<Wanted> everything(const Places& places, const Options& options,
   return all;
 }
 
-/// Runs `systemctl --user WORDS`; whether it succeeded. Its words go nowhere.
-bool systemctl(std::vector<const char*> words) {
-  words.insert(words.begin(), {"systemctl", "--user", "--quiet"});
-  words.push_back(nullptr);
-  posix_spawn_file_actions_t actions;
-  ::posix_spawn_file_actions_init(&actions);
-  for (int fd : {0, 1, 2}) ::posix_spawn_file_actions_addopen(&actions, fd, "/dev/null", O_RDWR, 0);
-  pid_t child = -1;
-  int failed = ::posix_spawnp(&child, "systemctl", &actions, nullptr,
-                              const_cast<char* const*>(words.data()), environ);
-  ::posix_spawn_file_actions_destroy(&actions);
-  int status = 1;
-  if (failed == 0) ::waitpid(child, &status, 0);
-  return failed == 0 && status == 0;
-}
-
-/// Whether a user's manager runs, without asking it: systemctl would wait for one that hangs.
-bool has_manager() {
-  std::string socket = variable("XDG_RUNTIME_DIR") + "/systemd/private";
-  return !variable("XDG_RUNTIME_DIR").empty() && ::access(socket.c_str(), F_OK) == 0;
-}
-
 struct Report {
   std::vector<Outcome> outcomes;
   std::vector<std::string> notes;
@@ -177,7 +151,7 @@ std::string text_of_file(const std::string& path) {
 void advise(const Places& places, const Options& options, const std::string& program,
             Report& report) {
   if (!options.no_systemd && !options.dry_run) {
-    bool loaded = has_manager() && systemctl({"daemon-reload"});
+    bool loaded = has_manager() && systemctl({"daemon-reload"}).has_value();
     report.notes.push_back(
         loaded ? "next: systemctl --user enable --now usernetes-identity.socket"
                : "no systemd user manager answers here: at the next login, systemctl --user enable "
@@ -222,13 +196,14 @@ base::Checked<Report> undo(const Places& places, const Options& options) {
   TRY(files, InstalledFiles::read(places.memory(), options.dry_run));
   bool manager = !options.no_systemd && !options.dry_run && has_manager();
   // Only what starts it at login: whoever uses its mounts now keeps them.
-  if (manager) systemctl({"disable", "usernetes-identity.socket", "usernetes-identity.service"});
+  if (manager)
+    systemctl({"--quiet", "disable", "usernetes-identity.socket", "usernetes-identity.service"});
   TRY(outcomes, files.remove_all());
   Report report{std::move(outcomes), {}};
   if (report.outcomes.empty()) report.notes.push_back("nothing was installed");
   if (!manager) return report;
   systemctl({"daemon-reload"});
-  if (systemctl({"is-active", "usernetes-identity.service"}))
+  if (systemctl({"--quiet", "is-active", "usernetes-identity.service"}))
     report.notes.push_back(
         "the service still runs: systemctl --user stop usernetes-identity.socket "
         "usernetes-identity.service");

@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "base/nearest.hpp"
+#include "cli/client_verbs.hpp"
 #include "cli/config_verb.hpp"
 #include "cli/install.hpp"
 #include "cli/version.hpp"
@@ -23,9 +24,17 @@ Action prepare_version(CLI::App&) {
 
 constexpr Verb kVerbs[] = {
     {"config", "show the settings and where they come from, or check them", prepare_config},
+    {"drain", "let a daemon take no new mounts, and end after the last", prepare_drain},
     {"help", "show the options of the mount program, or those of a verb", prepare_help},
     {"install", "write a user's units, settings file and link, or remove them again",
      prepare_install},
+    {"log-level", "show or change how much a daemon logs", prepare_log_level},
+    {"metrics", "print a daemon's counters in Prometheus' text format", prepare_metrics},
+    {"mounts", "list the mounts that a daemon serves", prepare_mounts},
+    {"reload", "give a daemon the settings as they are now", prepare_reload},
+    {"restart", "replace a daemon while its mounts stay", prepare_restart},
+    {"status", "show what a daemon serves, and how it does", prepare_status},
+    {"stop", "end a daemon and its mounts", prepare_stop},
     {"version", "show the version, the libraries and what this machine's kernel offers",
      prepare_version},
 };

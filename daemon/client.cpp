@@ -41,11 +41,11 @@ void set_patience(const base::Fd& socket, int seconds) {
   ::setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait);
 }
 
+}  // namespace
+
 bool somebody_listens(const std::string& path) {
   return connected(path).has_value();
 }
-
-}  // namespace
 
 base::Checked<Client> Client::connect(const std::string& path) {
   TRY(socket, connected(path));
@@ -112,6 +112,15 @@ base::Checked<std::string> Client::receive() {
     if (got == 0) return base::refuse(path_ + ": the daemon has closed the connection");
     lines_.add({bytes, static_cast<std::size_t>(got)});
   }
+}
+
+bool Client::wait_for_end(int seconds) {
+  set_patience(socket_, seconds);
+  char byte;
+  ssize_t got;
+  do got = ::recv(socket_.get(), &byte, 1, 0);
+  while (got > 0 || (got < 0 && errno == EINTR));
+  return got == 0 || errno != EAGAIN;
 }
 
 std::string find_socket(const config::Config& config) {

@@ -31,6 +31,8 @@ class Client {
   const std::string& path() const { return path_; }
   /// Sends one request ("v" is added) with descriptors and waits for its result, at most `seconds`.
   base::Checked<Json> call(Json request, std::span<const int> fds = {}, int seconds = 30);
+  /// Whether the daemon closes the connection, as it does when it ends, within `seconds`.
+  bool wait_for_end(int seconds);
 
  private:
   Client(base::Fd socket, std::string path) : socket_(std::move(socket)), path_(std::move(path)) {}
@@ -45,5 +47,7 @@ class Client {
 /// Of the daemon that a person at a terminal means: daemon.socket if set, else the service's, else
 /// the one of this namespace, else the only other one. "" when nobody listens anywhere.
 std::string find_socket(const config::Config& config);
+/// Whether connections are accepted there, be it by nobody yet: a service manager may listen.
+bool somebody_listens(const std::string& path);
 
 }  // namespace serving

@@ -1,0 +1,61 @@
+#include "cli/systemctl.hpp"
+
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+
+#include "base/fd.hpp"
+
+extern char** environ;
+
+namespace cli {
+namespace {
+
+std::string read_to_end(int fd) {
+  std::string text;
+  char part[4096];
+  for (;;) {
+    ssize_t got = ::read(fd, part, sizeof part);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return text;
+    text.append(part, static_cast<std::size_t>(got));
+  }
+}
+
+}  // namespace
+
+bool has_manager() {
+  const char* directory = std::getenv("XDG_RUNTIME_DIR");
+  if (!directory || !*directory) return false;
+  return ::access((std::string(directory) + "/systemd/private").c_str(), F_OK) == 0;
+}
+
+std::optional<std::string> systemctl(std::vector<const char*> words) {
+  words.insert(words.begin(), {"systemctl", "--user"});
+  words.push_back(nullptr);
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) return std::nullopt;
+  base::Fd out(ends[0]), in(ends[1]);
+  posix_spawn_file_actions_t actions;
+  ::posix_spawn_file_actions_init(&actions);
+  for (int fd : {0, 2}) ::posix_spawn_file_actions_addopen(&actions, fd, "/dev/null", O_RDWR, 0);
+  ::posix_spawn_file_actions_adddup2(&actions, in.get(), 1);
+  pid_t child = -1;
+  int failed = ::posix_spawnp(&child, "systemctl", &actions, nullptr,
+                              const_cast<char* const*>(words.data()), environ);
+  ::posix_spawn_file_actions_destroy(&actions);
+  in.reset();
+  if (failed != 0) return std::nullopt;
+  std::string text = read_to_end(out.get());
+  int status = 1;
+  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  if (status != 0) return std::nullopt;
+  return text;
+}
+
+}  // namespace cli
