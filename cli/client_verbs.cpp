@@ -10,6 +10,7 @@
 #include <optional>
 
 #include "cli/config_verb.hpp"
+#include "cli/detach.hpp"
 #include "cli/status_text.hpp"
 #include "cli/table.hpp"
 #include "cli/unit_job.hpp"
@@ -141,30 +142,42 @@ std::string drain_text(const Json& answer) {
 }
 
 /// A request after which the daemon ends; waits for that.
-int ask_to_end(const Asked& asked, const Json& request, std::string& path) {
-  int code = kDone;
-  auto client = connect(asked, code);
-  if (!client) return code;
-  path = client->path();
-  auto answer = client->call(request);
+int end(Client& client, const Json& request) {
+  auto answer = client.call(request);
   if (!answer) return complain(answer.error().message);
-  if (!client->wait_for_end(kPatience))
-    return complain("the daemon (pid " + std::to_string(client->hello().pid) +
+  if (!client.wait_for_end(kPatience))
+    return complain("the daemon (pid " + std::to_string(client.hello().pid) +
                     ") still runs after " + std::to_string(kPatience) +
                     " s; mounts: " + mounts_left(*answer));
   return kDone;
 }
 
+/// The daemon may be in a namespace from which it cannot reach its mounts; this process can.
+base::Checked<base::Unit> detach_mounts(Client& client) {
+  TRY(answer, client.call({{"verb", "mounts"}}));
+  std::vector<std::string> paths;
+  if (auto mounts = answer.find("mounts"); mounts != answer.end() && mounts->is_array())
+    for (const Json& mount : *mounts) paths.push_back(serving::text_of(mount, "path"));
+  for (const std::string& problem : detach_everywhere(paths).failed)
+    std::fprintf(stderr, "usernetes-identity: %s\n", printable(problem).c_str());
+  return base::Unit{};
+}
+
 int stop(const Asked& asked) {
   if (asked.from_unit && !unit_stops_for_good()) return kDone;
-  std::string path;
-  return ask_to_end(asked, {{"verb", "stop"}, {"now", asked.now}}, path);
+  int code = kDone;
+  auto client = connect(asked, code);
+  if (!client) return code;
+  if (auto done = detach_mounts(*client); !done) return complain(done.error().message);
+  return end(*client, {{"verb", "stop"}, {"now", asked.now}});
 }
 
 int restart(const Asked& asked) {
-  std::string path;
-  int code = ask_to_end(asked, {{"verb", "restart"}}, path);
-  if (code != kDone) return code;
+  int code = kDone;
+  auto old = connect(asked, code);
+  if (!old) return code;
+  std::string path = old->path();
+  if (code = end(*old, {{"verb", "restart"}}); code != kDone) return code;
   // Its manager listens meanwhile: the connection waits for the successor.
   auto client = Client::connect(path);
   if (!client) return complain("no successor: " + client.error().message);

@@ -1,0 +1,117 @@
+#include "cli/detach.hpp"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <memory>
+#include <set>
+#include <sstream>
+
+#include "base/fd.hpp"
+
+namespace cli {
+namespace {
+
+using Inode = std::pair<dev_t, ino_t>;
+
+// The names of mountinfo write blank, tab, newline and backslash as \ and three octal digits.
+std::string unescaped(const std::string& raw) {
+  std::string out;
+  for (std::size_t i = 0; i < raw.size(); ++i) {
+    if (raw[i] == '\\' && i + 3 < raw.size()) {
+      out += static_cast<char>(std::strtol(raw.substr(i + 1, 3).c_str(), nullptr, 8));
+      i += 3;
+    } else {
+      out += raw[i];
+    }
+  }
+  return out;
+}
+
+// Those of `paths` that are FUSE mounts where this process is (proc_pid_mountinfo(5)).
+std::vector<std::string> mounts_of(const std::string& process,
+                                   const std::vector<std::string>& paths) {
+  std::vector<std::string> found;
+  std::ifstream file(process + "/mountinfo");
+  for (std::string line; std::getline(file, line);) {
+    std::size_t dash = line.find(" - ");
+    if (dash == std::string::npos || line.compare(dash + 3, 4, "fuse") != 0) continue;
+    std::istringstream fields(line);
+    std::string skipped, path;
+    fields >> skipped >> skipped >> skipped >> skipped >> path;
+    path = unescaped(path);
+    if (std::find(paths.begin(), paths.end(), path) != paths.end()) found.push_back(path);
+  }
+  return found;
+}
+
+Inode inode_of(const base::Fd& fd) {
+  struct stat st {};
+  ::fstat(fd.get(), &st);
+  return {st.st_dev, st.st_ino};
+}
+
+// In a child of ours: joins the namespaces and unmounts. Returns the number of failures. Inside the
+// user namespace that owns the mounts we have the right to; it may be our own already.
+int detach_there(const base::Fd& user, const base::Fd& mounts,
+                 const std::vector<std::string>& paths) {
+  base::Fd own(::open("/proc/self/ns/user", O_RDONLY | O_CLOEXEC));
+  if (inode_of(own) != inode_of(user) && ::setns(user.get(), CLONE_NEWUSER) != 0) return 255;
+  if (::setns(mounts.get(), CLONE_NEWNS) != 0) return 255;
+  int failed = 0;
+  for (const std::string& path : paths)
+    if (::umount2(path.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) != 0) ++failed;
+  return std::min(failed, 254);
+}
+
+void detach_at(const std::string& process, const base::Fd& mounts,
+               const std::vector<std::string>& paths, Detached& result) {
+  base::Fd user(::open((process + "/ns/user").c_str(), O_RDONLY | O_CLOEXEC));
+  pid_t child = user.valid() ? ::fork() : -1;
+  if (child == 0) ::_exit(detach_there(user, mounts, paths));
+  int status = -1;
+  if (child > 0)
+    while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+    }
+  int failed = child > 0 && WIFEXITED(status) ? WEXITSTATUS(status) : 255;
+  if (failed == 255)
+    result.failed.push_back("cannot enter the mount namespace of process " +
+                            process.substr(std::strlen("/proc/")) + ", which has " +
+                            std::to_string(paths.size()) + " of the mounts");
+  else if (failed > 0)
+    result.failed.push_back(std::to_string(failed) + " of " + std::to_string(paths.size()) +
+                            " mounts in the namespace of process " +
+                            process.substr(std::strlen("/proc/")) + " could not be detached");
+  if (failed < 254) result.mounts += paths.size() - static_cast<std::size_t>(failed);
+}
+
+}  // namespace
+
+Detached detach_everywhere(const std::vector<std::string>& paths) {
+  Detached result;
+  std::set<Inode> seen;
+  struct End {
+    void operator()(DIR* dir) const { ::closedir(dir); }
+  };
+  std::unique_ptr<DIR, End> all(::opendir("/proc"));
+  while (dirent* entry = all ? ::readdir(all.get()) : nullptr) {
+    if (entry->d_name[0] < '1' || entry->d_name[0] > '9') continue;
+    std::string process = std::string("/proc/") + entry->d_name;
+    base::Fd mounts(::open((process + "/ns/mnt").c_str(), O_RDONLY | O_CLOEXEC));
+    if (!mounts.valid() || !seen.insert(inode_of(mounts)).second) continue;
+    std::vector<std::string> there = mounts_of(process, paths);
+    if (!there.empty()) detach_at(process, mounts, there, result);
+  }
+  return result;
+}
+
+}  // namespace cli
