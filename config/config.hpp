@@ -54,6 +54,8 @@ struct Config {
     bool autostart = true;
     std::string socket;
     std::uint32_t idle_exit_s = 60;
+    std::string metrics_file;
+    std::uint32_t metrics_s = 15;
   } daemon;
 
   /// Calls f("section.key", member, "help", Allowed{...}) for each setting. TOML, environment,
@@ -103,6 +105,11 @@ struct Config {
     f("daemon.idle_exit_s", c.daemon.idle_exit_s,
       "seconds after its last mount that a daemon which a mount started leaves; 0: never",
       Allowed{.min = 0, .max = 86400, .effect = Effect::reload});
+    f("daemon.metrics_file", c.daemon.metrics_file,
+      "where the daemon writes its metrics, for node_exporter's textfile collector; empty: nowhere",
+      Allowed{});
+    f("daemon.metrics_s", c.daemon.metrics_s, "seconds between two of these writings",
+      Allowed{.min = 1, .max = 3600});
   }
 };
 

@@ -22,10 +22,11 @@ base::Checked<identity::Pool> read_pool(const char* path) {
 }
 
 void log_assignment(const char* kind, const identity::LiveSlots::Assignment& assignment) {
+  static log::Limiter limiter(100);  // a container can ask for every slot of the window
   if (assignment.first_choice) return;
-  log::line(log::Level::info, "identity.second_choice",
-            std::string("kind=") + kind + " id=" + std::to_string(assignment.true_id) +
-                " slot=" + std::to_string(assignment.slot));
+  log::limited(limiter, log::Level::info, "identity.second_choice",
+               std::string("kind=") + kind + " id=" + std::to_string(assignment.true_id) +
+                   " slot=" + std::to_string(assignment.slot));
 }
 
 // What must be equal for two processes to share their slots.

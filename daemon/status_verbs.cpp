@@ -31,7 +31,7 @@ Answered verb_log_level(Call& call) {
   if (!wanted.empty()) {
     TRY(level, base::log::parse_level(wanted));
     base::log::set_level(level);
-    base::log::report(base::log::Level::info, "log.level", "level=" + wanted + " was=" + was);
+    base::log::line(base::log::Level::info, "log.level", "level=" + wanted + " was=" + was);
   }
   return Json{{"level", wanted.empty() ? was : wanted}, {"was", was}};
 }
