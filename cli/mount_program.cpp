@@ -11,6 +11,7 @@
 #endif
 
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 
 #include "base/fd.hpp"
@@ -19,6 +20,7 @@
 #include "cli/version.hpp"
 #include "config/mount_options.hpp"
 #include "config/toml.hpp"
+#include "daemon/join.hpp"
 #include "daemon/server.hpp"
 
 extern char** environ;
@@ -109,6 +111,8 @@ int serve_in_background(const std::string& subtype, const config::MountOptions& 
 int mount_program(const std::string& program, std::span<const char* const> arguments) {
   auto config = config::load_config(config::default_sources(environ));
   if (!config) return complain(config.error().message);
+  // fuse-overlayfs's own switch, for file systems which take the device and lose it.
+  if (std::getenv("FUSE_OVERLAYFS_DISABLE_OVL_WHITEOUT")) config->overlay.whiteout = "file";
   auto options = config::parse_mount_arguments(arguments, *config);
   if (!options) return complain(options.error().message);
   if (options->help) {
@@ -120,7 +124,9 @@ int mount_program(const std::string& program, std::span<const char* const> argum
     return 0;
   }
   if (options->foreground) return serve(program, *options, base::Fd());
-  return serve_in_background(program, *options);
+  auto served = serving::mount_by_daemon({program, arguments, *config, *options});
+  if (!served) return complain(served.error().message);
+  return *served ? kDone : serve_in_background(program, *options);
 }
 
 }  // namespace cli

@@ -32,6 +32,7 @@ Hello parse_hello(const Json& result) {
   hello.pid = static_cast<pid_t>(number_of(result, "pid").value_or(0));
   hello.maps = {text_of(result, "uid_map"), text_of(result, "gid_map")};
   hello.service = flag_of(result, "service");
+  hello.identity = result.value("identity", Json::object());
   return hello;
 }
 

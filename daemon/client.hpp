@@ -20,6 +20,7 @@ struct Hello {
   pid_t pid = -1;
   IdMaps maps;
   bool service = false;
+  Json identity;  // its identity.* settings
 };
 
 class Client {
@@ -44,6 +45,8 @@ class Client {
   LineBuffer lines_{kAnswerLimit};
 };
 
+/// Whether a connection is accepted; a daemon that hangs counts.
+bool somebody_listens(const std::string& path);
 /// Of the daemon that a person at a terminal means: daemon.socket if set, else the service's, else
 /// the one of this namespace, else the only other one. "" when nobody listens anywhere.
 std::string find_socket(const config::Config& config);

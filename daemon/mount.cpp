@@ -117,4 +117,8 @@ void Mount::unmount() {
   session_.reset();
 }
 
+void Mount::leave() {
+  session_.reset();
+}
+
 }  // namespace serving

@@ -1,6 +1,6 @@
 // Owns: one mounted FUSE file system from mount(2) to umount(2), through libfuse3.
-// Called by: daemon/server. (The namespace is not the folder's name: daemon(3) has taken it.)
-// Never: speaks the protocol: it only brings /dev/fuse and takes the mount away again.
+// Called by: daemon/server, daemon/join. (The namespace is not the folder's name: daemon(3) has
+// taken it.) Never: speaks the protocol: it only brings /dev/fuse and takes the mount away again.
 #pragma once
 #include <memory>
 #include <string>
@@ -28,6 +28,8 @@ class Mount {
   const std::string& path() const { return path_; }
   /// Takes the mount out of the tree; it lives on until its last user is gone.
   void unmount();
+  /// Lets the mount be: somebody else serves it.
+  void leave();
 
  private:
   struct SessionFree {

@@ -2,8 +2,6 @@
 
 #include <time.h>
 
-#include <cstdlib>
-
 namespace serving {
 namespace {
 
@@ -18,8 +16,6 @@ fusefs::OpaqueForm opaque_form(const std::string& word) {
 }
 
 fusefs::WhiteoutForm whiteout_form(const std::string& word) {
-  // fuse-overlayfs's own switch, for file systems which take the device and lose it.
-  if (::getenv("FUSE_OVERLAYFS_DISABLE_OVL_WHITEOUT")) return fusefs::WhiteoutForm::file;
   if (word == "device") return fusefs::WhiteoutForm::device;
   if (word == "file") return fusefs::WhiteoutForm::file;
   return fusefs::WhiteoutForm::automatic;

@@ -10,20 +10,12 @@
 #include "config/mount_options.hpp"
 #include "daemon/identities.hpp"
 #include "daemon/mount.hpp"
-#include "daemon/protocol.hpp"
+#include "daemon/mount_request.hpp"
 #include "fusefs/layer.hpp"
 #include "fusefs/session.hpp"
 #include "ring/reactor.hpp"
 
 namespace serving {
-
-/// What was asked for: enough for a successor to ask again.
-struct MountRequest {
-  std::string path;                    // where it is, in the namespace of who mounted it
-  std::vector<std::string> arguments;  // of the mount_program, without its name
-  Json settings = Json::object();      // "section.key" to text
-  config::MountOptions options;        // parsed from the two
-};
 
 struct Served {
   explicit Served(MountRequest asked);

@@ -3,17 +3,25 @@
 #include <unistd.h>
 
 #include "daemon/control.hpp"
+#include "daemon/mount_request.hpp"
 #include "daemon/runtime_dir.hpp"
+#include "daemon/server.hpp"
 
 namespace serving {
 namespace {
 
+// clang-format off
 constexpr Verb kVerbs[] = {
-    {.name = "hello", .now = verb_hello},         {.name = "reload", .now = verb_reload},
-    {.name = "status", .now = verb_status},       {.name = "mounts", .now = verb_mounts},
-    {.name = "inflight", .now = verb_inflight},   {.name = "metrics", .now = verb_metrics},
+    {.name = "hello", .now = verb_hello},
+    {.name = "mount", .later = verb_mount, .wants_fds = true},
+    {.name = "reload", .now = verb_reload},
+    {.name = "status", .now = verb_status},
+    {.name = "mounts", .now = verb_mounts},
+    {.name = "inflight", .now = verb_inflight},
+    {.name = "metrics", .now = verb_metrics},
     {.name = "log-level", .now = verb_log_level},
 };
+// clang-format on
 
 }  // namespace
 
@@ -25,9 +33,11 @@ const Verb* find_verb(std::string_view name) {
 
 Answered verb_hello(Call& call) {
   IdMaps maps = IdMaps::of_this_process();
+  Json identity = identity_settings(call.server.config());
   return Json{{"protocol", kProtocol}, {"version", UNI_VERSION},
               {"pid", ::getpid()},     {"uid_map", maps.uids},
-              {"gid_map", maps.gids},  {"service", call.control.is_service()}};
+              {"gid_map", maps.gids},  {"service", call.control.is_service()},
+              {"identity", identity}};
 }
 
 }  // namespace serving

@@ -36,8 +36,9 @@ struct Verb {
 const Verb* find_verb(std::string_view name);
 
 // The handlers, each in its topic's file.
-Answered verb_hello(Call& call);   // verbs.cpp
-Answered verb_reload(Call& call);  // reload.cpp
+Answered verb_hello(Call& call);              // verbs.cpp
+ring::Task<Answered> verb_mount(Call& call);  // mount_verb.cpp
+Answered verb_reload(Call& call);             // reload.cpp
 
 // status_verbs.cpp
 Answered verb_status(Call& call);

@@ -57,6 +57,9 @@ class Session {
 
   /// One request as read from the device. Public for the fuzzer and the tests.
   void handle(Buffer buffer, std::size_t size);
+  /// Ends the connection although the kernel has not: on_end gets `error`.
+  void abandon(int error) { end(error); }
+  int device() const { return device_.get(); }
   Overlay& overlay() { return *overlay_; }
   const Stats& stats() const { return stats_; }
   std::size_t in_flight() const { return in_flight_.size(); }

@@ -22,6 +22,8 @@ class Daemon {
   Daemon() {
     root_ = "/var/tmp/uni-control.XXXXXX";
     if (::mkdtemp(root_.data()) == nullptr) std::abort();
+    std::filesystem::create_directory(root_ + "/usernetes-identity");
+    std::filesystem::permissions(root_ + "/usernetes-identity", std::filesystem::perms::owner_all);
     pid_ = ::fork();
     if (pid_ == 0) serve();
     for (int tries = 0; tries < 500 && !std::filesystem::exists(socket()); ++tries) ::usleep(5000);
@@ -35,7 +37,11 @@ class Daemon {
   Daemon(const Daemon&) = delete;
   Daemon& operator=(const Daemon&) = delete;
   const std::string& root() const { return root_; }
-  std::string socket() const { return root_ + "/control.sock"; }
+  /// With XDG_RUNTIME_DIR = root() a mount here finds it.
+  std::string socket() const {
+    return root_ + "/usernetes-identity/" +
+           serving::namespace_socket(serving::IdMaps::of_this_process());
+  }
   pid_t pid() const { return pid_; }
   /// Descriptors that it has open.
   std::size_t descriptors() const {
@@ -50,6 +56,7 @@ class Daemon {
     auto listening = serving::listen_at(socket());
     if (!server || !listening) ::_exit(9);
     serving::Control control(**server, std::move(*listening), false);
+    (*server)->on_gone = [](std::uint64_t) {};
     (*server)->run();
     ::_exit(0);
   }

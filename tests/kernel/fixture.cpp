@@ -98,6 +98,7 @@ TempTree::~TempTree() {
 OverlayMount::OverlayMount(Layout layout) : layout_(std::move(layout)) {
   prctl(PR_SET_CHILD_SUBREAPER, 1);
   umask(022);
+  unsetenv("XDG_RUNTIME_DIR");  // each mount by a process of its own, unless a test wants a daemon
   send_findings_to(root() + "/sanitizer");
   for (int i = 0; layout_.lower_paths.size() < static_cast<size_t>(layout_.lowers); ++i) {
     layout_.lower_paths.push_back(root() + "/lower" + std::to_string(i));
@@ -174,6 +175,10 @@ int OverlayMount::wait_daemon(int seconds) {
 void OverlayMount::forget_daemon() {
   if (daemon_ > 0) wait_daemon(5);
   daemon_ = -1;
+}
+
+void OverlayMount::know_child(pid_t pid) {
+  known_children().insert(pid);
 }
 
 void OverlayMount::unmount() {

@@ -72,6 +72,8 @@ class OverlayMount {
   int wait_daemon(int seconds = 10);
   /// A daemon that the test has ended itself is not reported.
   void forget_daemon();
+  /// A child of the test's own, which is no mount's daemon.
+  static void know_child(pid_t pid);
   void adopt(const Ran& ran);
   /// Mounts a tmpfs of so many kB on `dir`, unmounted with the tree.
   std::string add_tmpfs(const std::string& dir, int kilobytes);
