@@ -155,10 +155,10 @@ class Ledger {
   };
   Given take_back(std::uint64_t unique);
 
-  /// Tests let the daemon die here.
-  std::function<void(Point)> on_point;
+  /// Tests let the daemon die here; with the operation that began last.
+  std::function<void(Point, std::uint32_t opcode)> on_point;
   void pass(Point point) {
-    if (on_point) on_point(point);
+    if (on_point) on_point(point, opcode_);
   }
 
  private:
@@ -183,6 +183,7 @@ class Ledger {
   std::array<Slab, layout::kKinds> slabs_;
   std::vector<std::uint16_t> free_slots_;
   std::uint32_t next_slot_ = 0;
+  std::uint32_t opcode_ = 0;
   std::vector<std::byte*> mapped_;
 };
 

@@ -23,6 +23,7 @@ void publish(T& where, T value) {
 
 std::uint32_t Ledger::begin(std::uint64_t unique, std::uint32_t opcode) {
   if (unique > first_->head.last_unique) publish(first_->head.last_unique, unique);
+  opcode_ = opcode;
   std::uint32_t slot;
   if (!free_slots_.empty()) {
     slot = free_slots_.back();

@@ -40,9 +40,21 @@ Done on_lookup(Overlay& fs, Request& request, Answer& answer) {
   return answer_entry(fs, std::move(entry), answer);
 }
 
+namespace {
+// The kernel gives all its references back at once: what is left then may be an earlier daemon's
+// who died before it had read a FORGET.
+void forget(Overlay& fs, NodeId id, std::uint64_t count) {
+  Node* node = fs.nodes().find(id);
+  if (!node) return;
+  fs.nodes().forget(node, count);
+  if (!fs.ledger() || fs.ledger()->head().takeovers == 0) return;
+  if (Node* left = fs.nodes().find(id)) fs.reconsider(left);
+}
+}  // namespace
+
 Done on_forget(Overlay& fs, Request& request, Answer&) {
   auto in = request.reader().take<fuse_forget_in>();
-  fs.nodes().forget(request.node, in->nlookup);
+  forget(fs, request.header.nodeid, in->nlookup);
   return base::Unit{};
 }
 
@@ -52,7 +64,7 @@ Done on_batch_forget(Overlay& fs, Request& request, Answer&) {
   for (std::uint32_t i = 0; i < in->count; ++i) {
     auto one = reader.take<fuse_forget_one>();
     if (!one) return base::fail(kMalformed);
-    if (Node* node = fs.nodes().find(one->nodeid)) fs.nodes().forget(node, one->nlookup);
+    forget(fs, one->nodeid, one->nlookup);
   }
   return base::Unit{};
 }

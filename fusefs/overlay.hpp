@@ -134,6 +134,10 @@ class Overlay {
   base::Result<> awaken(Node* node);
   /// A restored file is opened when it is first used.
   base::Result<> reopen(OpenFile& file);
+  /// A count that an earlier process got too high keeps nobody's descriptor: asks whether the
+  /// kernel still knows a node that has no name and is not open.
+  void reconsider(Node* node);
+  std::function<bool(NodeId)> kernel_knows;
   /// Takes descriptors of files without name into keeping, and out of it again.
   std::function<void(const std::string& name, int fd)> keep_descriptor;
   std::function<void(const std::string& name)> drop_descriptor;
@@ -210,6 +214,7 @@ class Overlay {
   base::Result<> wake(Node* node);
   void keep_descriptor_of(Node* node);
   void lose_orphan(Node* node);
+  static bool is_open(const Node& node, std::uint32_t own_pins);
   void replace_orphan(Node* node, base::Fd fd);
 
   // finish.cpp: the change that was being made when an earlier process died

@@ -20,10 +20,8 @@ base::Result<> Overlay::keep_orphan(Node* node) {
     TRY(fd, at::open(where, O_PATH));
     node->orphan = std::move(fd);
   }
-  // One pin is that of the handler itself; a directory without entries has no other but handles.
-  bool open = node->is_dir() ? node->pins > 1 : node->file && !node->file->open.empty();
   bool last = !node->file || node->file->names.empty();
-  if (open && last) keep_descriptor_of(node);
+  if (last && is_open(*node, 1)) keep_descriptor_of(node);
   return base::Unit{};
 }
 

@@ -87,6 +87,7 @@ Session::Session(ring::Reactor& reactor, base::Fd device, std::unique_ptr<Overla
     overlay_->keep(ledger_.get());
     overlay_->keep_descriptor = hooks_.keep;
     overlay_->drop_descriptor = hooks_.drop;
+    overlay_->kernel_knows = [this](NodeId node) { return kernel_knows(node); };
     if (!ledger_->inherited()) ledger_->belongs_to(overlay_->tell_layers());
   }
   overlay_->given_up = [this](const Node* node) { return given_up(node); };
@@ -208,6 +209,7 @@ void Session::run_now(const OpRow& row, Done (*handler)(Overlay&, Request&, Answ
   if (ledger_) ledger_->answering(request.unique());
   Done result = handler(*overlay_, request, answer);
   if (row.answers) reply(request, std::move(result), answer);
+  if (ledger_ && row.answers) ledger_->pass(Point::answered);
   count_time(request.header.opcode, stamp_);
 }
 
@@ -228,6 +230,7 @@ ring::Task<void> Session::run_later(const OpRow& row, std::unique_ptr<InFlight> 
   if (reactor_.deferred_operations() != before) ++stats_.ops[op].waited;
   reply(work->request, std::move(result), work->answer);
   count_time(op, work->since);
+  if (ledger_) ledger_->pass(Point::answered);
   work->noted = Noted();
   if (ended_ && in_flight_.empty()) finish();
 }

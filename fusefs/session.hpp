@@ -85,6 +85,7 @@ class Session {
   bool resend();
   bool answer_lost(std::uint64_t unique, int error);
   std::size_t give_up_lost();
+  bool kernel_knows(NodeId node);
   bool given_up(const Node* node) const;
   void reply(const Request& request, Done result, const Answer& answer);
   void reply_error(std::uint64_t unique, int error, std::uint32_t op = 0);

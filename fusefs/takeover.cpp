@@ -69,6 +69,19 @@ std::size_t Session::give_up_lost() {
   return lost;
 }
 
+// By a notification that does nothing but to let the kernel ask for attributes again.
+bool Session::kernel_knows(NodeId node) {
+  struct {
+    fuse_out_header header;
+    fuse_notify_inval_inode_out body;
+  } note{};
+  note.header.len = sizeof note;
+  note.header.error = FUSE_NOTIFY_INVAL_INODE;
+  note.body.ino = node;
+  note.body.off = -1;
+  return ::write(device_.get(), &note, sizeof note) >= 0 || errno != ENOENT;
+}
+
 // What an answer that was never sent had given to the kernel.
 void Session::take_back(std::uint64_t unique) {
   Ledger::Given given = ledger_->take_back(unique);
