@@ -6,6 +6,7 @@
 #include "base/nearest.hpp"
 #include "cli/client_verbs.hpp"
 #include "cli/config_verb.hpp"
+#include "cli/daemon_verb.hpp"
 #include "cli/install.hpp"
 #include "cli/version.hpp"
 #include "config/mount_options.hpp"
@@ -24,6 +25,7 @@ Action prepare_version(CLI::App&) {
 
 constexpr Verb kVerbs[] = {
     {"config", "show the settings and where they come from, or check them", prepare_config},
+    {"daemon", "serve all mounts of this user", prepare_daemon},
     {"drain", "let a daemon take no new mounts, and end after the last", prepare_drain},
     {"help", "show the options of the mount program, or those of a verb", prepare_help},
     {"install", "write a user's units, settings file and link, or remove them again",

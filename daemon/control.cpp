@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <cstring>
 #include <vector>
@@ -68,6 +69,16 @@ void Control::admit(base::Fd socket) {
   if (connections_.empty()) sweep_ = reactor().after(kSweepMilliseconds, [this] { sweep(); });
   connections_.emplace(connection.get(), connection);
   connection->start();
+}
+
+bool Control::somebody_knocks() const {
+  pollfd one{listening_.socket.get(), POLLIN, 0};
+  return ::poll(&one, 1, 0) > 0;
+}
+
+void Control::close_socket() {
+  watch_ = {};
+  if (!listening_.path.empty()) ::unlink(listening_.path.c_str());
 }
 
 void Control::forget(Connection* connection) {

@@ -13,6 +13,8 @@
 
 namespace serving {
 
+class Service;
+
 class Control {
  public:
   struct Counters {
@@ -31,6 +33,12 @@ class Control {
   ring::Reactor& reactor();
   bool is_service() const { return service_; }
   const std::string& path() const { return listening_.path; }
+  /// Whose socket this is, for the verbs that end it; nullptr in tests.
+  Service* life = nullptr;
+  /// Whether somebody has connected whom we have not looked at yet.
+  bool somebody_knocks() const;
+  /// Takes the socket's file away: who comes from now on finds nobody and need not wait.
+  void close_socket();
   std::size_t connections() const { return connections_.size(); }
   const Counters& counters() const { return counters_; }
   void count(Fault fault) { ++counters_.faults[static_cast<std::size_t>(fault)]; }

@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "daemon/client.hpp"
+#include "daemon/detach.hpp"
 #include "daemon/mount.hpp"
 #include "daemon/mount_request.hpp"
 #include "daemon/served.hpp"
@@ -113,6 +114,7 @@ base::Checked<bool> hand_over(const MountCall& call, Client& daemon, Json reques
   for (int fd : layers.in_order()) fds.push_back(fd);
   request["fds"] = fds.size();
   request["path"] = mount->path();
+  request["device"] = device_at(mount->path());
   auto answer = daemon.call(std::move(request), fds, kServeSeconds);
   if (!answer) return tl::make_unexpected(std::move(answer.error()));  // and the mount goes
   mount->leave();

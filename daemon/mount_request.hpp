@@ -15,6 +15,7 @@ namespace serving {
 /// Enough to ask for the same again.
 struct MountRequest {
   std::string path;                    // where it is, in the namespace of who mounted it
+  std::string device;                  // "0:57", its device number as mountinfo has it; or ""
   std::vector<std::string> arguments;  // of the mount_program, without its name
   Json settings = Json::object();      // "section.key" to text, of those that a mount brings
   config::MountOptions options;        // parsed from the two

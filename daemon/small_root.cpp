@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <climits>
 #include <cstdlib>
 #include <cstring>
@@ -36,7 +37,8 @@ std::vector<Kept> open_all(std::span<const std::string> paths) {
     base::Fd directory(::open(resolved, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     // The root and /proc are there anyway, or not to be had.
     std::string_view name = resolved;
-    if (directory.valid() && name != "/" && !name.starts_with("/proc"))
+    bool again = std::any_of(kept.begin(), kept.end(), [&](auto& k) { return k.path == name; });
+    if (directory.valid() && name != "/" && !name.starts_with("/proc") && !again)
       kept.push_back({resolved, std::move(directory)});
   }
   return kept;

@@ -20,6 +20,9 @@ constexpr Verb kVerbs[] = {
     {.name = "inflight", .now = verb_inflight},
     {.name = "metrics", .now = verb_metrics},
     {.name = "log-level", .now = verb_log_level},
+    {.name = "stop", .now = verb_stop},
+    {.name = "drain", .now = verb_drain},
+    {.name = "restart", .now = verb_restart, .wants_fds = true},
 };
 // clang-format on
 

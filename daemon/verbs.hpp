@@ -39,6 +39,9 @@ const Verb* find_verb(std::string_view name);
 Answered verb_hello(Call& call);              // verbs.cpp
 ring::Task<Answered> verb_mount(Call& call);  // mount_verb.cpp
 Answered verb_reload(Call& call);             // reload.cpp
+Answered verb_stop(Call& call);               // service_verbs.cpp
+Answered verb_drain(Call& call);
+Answered verb_restart(Call& call);
 
 // status_verbs.cpp
 Answered verb_status(Call& call);

@@ -1,0 +1,205 @@
+#include "cli/daemon_verb.hpp"
+
+#include <fcntl.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdlib>
+#include <cstring>
+
+#include "base/log.hpp"
+#include "cli/config_verb.hpp"
+#include "config/toml.hpp"
+#include "daemon/holder.hpp"
+#include "daemon/runtime_dir.hpp"
+#include "daemon/service.hpp"
+#include "daemon/user_namespace.hpp"
+
+namespace cli {
+namespace {
+
+namespace log = base::log;
+
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+// Who has started us may read our stderr to its end.
+void let_go_of_stdio(int null) {
+  for (int fd : {0, 1, 2}) ::dup2(null, fd);
+}
+
+base::Checked<base::Unit> set_up_log(const config::Config::Log& wanted, bool background) {
+  TRY(level, log::parse_level(wanted.level));
+  log::set_level(level);
+  if (!wanted.file.empty()) return log::set_file(wanted.file);
+  if (background) log::set_silent();
+  return base::Unit{};
+}
+
+std::string folder_of(const std::string& path) {
+  std::size_t slash = path.rfind('/');
+  return slash == path.npos ? std::string() : path.substr(0, slash);
+}
+
+// After the namespace is entered: its maps are in the name.
+base::Checked<std::string> socket_path(const DaemonStart& start) {
+  if (!start.socket.empty()) return start.socket;
+  if (!start.config.daemon.socket.empty()) return start.config.daemon.socket;
+  TRY_VOID(serving::open_runtime_dir());
+  auto maps = serving::IdMaps::of_this_process();
+  return serving::runtime_dir() + "/" +
+         (start.autostart ? serving::namespace_socket(maps) : serving::service_socket());
+}
+
+serving::ServiceOptions service_options(DaemonStart& start, std::string socket) {
+  serving::ServiceOptions out;
+  out.config = start.config;
+  out.socket = std::move(socket);
+  out.autostart = start.autostart;
+  out.person = !start.autostart;
+  out.read_settings = start.read_settings;
+  return out;
+}
+
+int run_service(serving::ServiceOptions options, serving::Keeper keeper, int null) {
+  auto service = serving::Service::make(std::move(options), std::move(keeper));
+  if (!service) {
+    log::line(log::Level::error, "daemon.start", "error=" + log::quoted(service.error().message));
+    return complain(service.error().message);
+  }
+  if (null >= 0) let_go_of_stdio(null);
+  return (*service)->run();
+}
+
+void settle() {
+  ::umask(0);
+  raise_descriptor_limit();
+  (void)!::chdir("/");
+}
+
+// A service manager has started us, and keeps our descriptors.
+int serve_for_manager(DaemonStart start) {
+  auto keeper = serving::Keeper::from_environment();
+  if (!keeper) return complain(keeper.error().message);
+  auto entered = serving::enter_user_namespace();
+  if (!entered) return complain(entered.error().message);
+  log::line(log::Level::info, "daemon.namespace", "how=" + log::quoted(*entered));
+  auto socket = socket_path(start);
+  if (!socket) return complain(socket.error().message);
+  settle();
+  return run_service(service_options(start, *socket), std::move(*keeper), -1);
+}
+
+// We are the manager. `ready`: the pipe to who waits; not valid in the foreground.
+int serve_for_holder(DaemonStart start, base::Fd ready) {
+  bool background = ready.valid();
+  auto entered = serving::enter_user_namespace();
+  if (!entered) return complain(entered.error().message);
+  auto socket = socket_path(start);
+  if (!socket) return complain(socket.error().message);
+  base::Fd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  if (background) {
+    ::setsid();
+    const std::string keep[] = {serving::runtime_dir(), folder_of(*socket),
+                                folder_of(start.config.log.file)};
+    // Held for ever otherwise, but served all the same.
+    if (auto left = serving::leave_mount_namespace(keep); !left)
+      log::line(log::Level::warning, "daemon.namespace",
+                "error=" + log::quoted(left.error().message));
+    start.read_settings = nullptr;
+  }
+  settle();
+  log::line(log::Level::info, "daemon.namespace", "how=" + log::quoted(*entered));
+  serving::ServiceOptions options = service_options(start, *socket);
+  options.held = true;
+  serving::Holding holding;
+  holding.kept = std::move(start.kept);
+  holding.predecessor = std::move(start.predecessor);
+  int quiet = background ? null.get() : -1;
+  holding.daemon = [options, quiet](serving::Keeper keeper) {
+    ::prctl(PR_SET_NAME, "uni-daemon");
+    return run_service(options, std::move(keeper), quiet);
+  };
+  auto pipe = std::make_shared<base::Fd>(std::move(ready));
+  holding.on_ready = [pipe, quiet] {
+    if (quiet >= 0) let_go_of_stdio(quiet);
+    if (pipe->valid()) (void)!::write(pipe->get(), "", 1);
+    pipe->reset();
+  };
+  pipe.reset();  // the daemon, which is forked, must not have it
+  ::prctl(PR_SET_NAME, "uni-holder");
+  return serving::hold(std::move(holding));
+}
+
+int start_in_background(DaemonStart start) {
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) return complain(std::string("pipe: ") + std::strerror(errno));
+  base::Fd wait_end(ends[0]), ready_end(ends[1]);
+  pid_t child = ::fork();
+  if (child < 0) return complain(std::string("fork: ") + std::strerror(errno));
+  if (child == 0) {
+    wait_end.reset();
+    std::_Exit(serve_for_holder(std::move(start), std::move(ready_end)));
+  }
+  ready_end.reset();
+  char byte;
+  ssize_t got;
+  do got = ::read(wait_end.get(), &byte, 1);
+  while (got < 0 && errno == EINTR);
+  if (got == 1) return kDone;
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  if (WIFSIGNALED(status))
+    return complain("the daemon died by signal " + std::to_string(WTERMSIG(status)));
+  return kFailed;  // it has said why
+}
+
+// Descriptors of the caller's are none of our business, and to hold them might be felt.
+void close_what_is_not_ours() {
+  ::syscall(SYS_close_range, 3u, ~0u, 0u);
+}
+
+}  // namespace
+
+int start_daemon(DaemonStart start) {
+  bool managed = ::getenv("NOTIFY_SOCKET") && !start.background;
+  if (auto done = set_up_log(start.config.log, start.background); !done)
+    return complain(done.error().message);
+  if (managed) return serve_for_manager(std::move(start));
+  if (start.background) return start_in_background(std::move(start));
+  return serve_for_holder(std::move(start), {});
+}
+
+Action prepare_daemon(CLI::App& options) {
+  auto start = std::make_shared<DaemonStart>();
+  auto sources = add_set_option(options);
+  options.add_option("--socket", start->socket, "where to listen, instead of daemon.socket")
+      ->type_name("PATH");
+  options.add_flag("--background", start->background, "come back when it serves");
+  options.add_flag(
+      "--autostart", start->autostart,
+      "serve the mounts of this user namespace, in the background, and leave when idle");
+  options.footer(
+      "Under a service manager (NOTIFY_SOCKET) the mounts' descriptors are in its store. Otherwise "
+      "a second process keeps them, and starts the daemon again when it dies.");
+  return [start, sources] {
+    if (start->autostart) start->background = true;
+    if (start->background) close_what_is_not_ours();
+    auto config = config::load_config(*sources);
+    if (!config) return complain(config.error().message);
+    start->config = std::move(*config);
+    start->read_settings = [sources] { return config::load_config(*sources); };
+    return start_daemon(std::move(*start));
+  };
+}
+
+}  // namespace cli

@@ -1,0 +1,135 @@
+#include "daemon/detach.hpp"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <csignal>
+#include <cstring>
+#include <set>
+#include <sstream>
+
+#include "base/log.hpp"
+
+namespace serving {
+namespace {
+
+namespace log = base::log;
+
+constexpr unsigned kMostSeconds = 10;  // a mount on a dead network file system must not hold us
+
+// mountinfo writes blanks and backslashes of a path as octal numbers.
+std::string unescaped(std::string_view text) {
+  std::string out;
+  auto digit = [&](std::size_t i) { return i < text.size() && text[i] >= '0' && text[i] <= '7'; };
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '\\' && digit(i + 1) && digit(i + 2) && digit(i + 3)) {
+      out +=
+          static_cast<char>((text[i + 1] - '0') * 64 + (text[i + 2] - '0') * 8 + text[i + 3] - '0');
+      i += 3;
+    } else {
+      out += text[i];
+    }
+  }
+  return out;
+}
+
+std::string read_all(const base::Fd& file) {
+  std::string text;
+  std::array<char, 65536> bytes;
+  for (ssize_t n; (n = ::read(file.get(), bytes.data(), bytes.size())) > 0;)
+    text.append(bytes.data(), static_cast<std::size_t>(n));
+  return text;
+}
+
+base::Fd open_at(const base::Fd& dir, const std::string& name) {
+  return base::Fd(::openat(dir.get(), name.c_str(), O_RDONLY | O_CLOEXEC));
+}
+
+// Later ones first: what is mounted below another one goes before it.
+void detach_here(const base::Fd& proc, const std::set<std::string>& devices) {
+  auto lines = MountLine::parse(read_all(open_at(proc, "self/mountinfo")));
+  std::reverse(lines.begin(), lines.end());
+  for (const MountLine& line : lines)
+    if (devices.contains(line.device)) ::umount2(line.path.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW);
+}
+
+struct CloseDir {
+  void operator()(DIR* dir) const { ::closedir(dir); }
+};
+
+// In the helper process, which has one thread, as the kernel wants it.
+void detach_everywhere(const std::set<std::string>& devices) {
+  base::Fd proc(::open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  std::unique_ptr<DIR, CloseDir> all(::fdopendir(::fcntl(proc.get(), F_DUPFD_CLOEXEC, 3)));
+  if (!all) return;
+  std::set<std::string> seen;
+  detach_here(proc, devices);
+  while (const dirent* entry = ::readdir(all.get())) {
+    std::string pid = entry->d_name, ns = pid + "/ns/mnt";
+    if (pid.find_first_not_of("0123456789") != pid.npos) continue;
+    std::array<char, 64> link;
+    ssize_t size = ::readlinkat(proc.get(), ns.c_str(), link.data(), link.size());
+    if (size <= 0 || !seen.emplace(link.data(), static_cast<std::size_t>(size)).second) continue;
+    base::Fd there = open_at(proc, ns);
+    if (there.valid() && ::setns(there.get(), CLONE_NEWNS) == 0) detach_here(proc, devices);
+  }
+}
+
+}  // namespace
+
+std::vector<MountLine> MountLine::parse(std::string_view text) {
+  std::vector<MountLine> found;
+  std::istringstream lines{std::string(text)};
+  for (std::string line; std::getline(lines, line);) {
+    std::istringstream words(line);
+    std::string id, parent, device, root, path, word, type;
+    words >> id >> parent >> device >> root >> path;
+    while (words >> word && word != "-") {
+    }
+    if (words >> type) found.push_back({device, unescaped(path), type});
+  }
+  return found;
+}
+
+std::string device_at(const std::string& path) {
+  base::Fd file(::open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC));
+  std::string device;
+  for (const MountLine& line : MountLine::parse(read_all(file)))
+    if (line.path == path) device = line.device;
+  return device;
+}
+
+base::Checked<Detacher> Detacher::start(ring::Reactor& reactor, std::vector<std::string> devices,
+                                        std::function<void()> done) {
+  pid_t child = ::fork();
+  if (child < 0) return base::refuse(std::string("fork: ") + std::strerror(errno));
+  if (child == 0) {
+    ::signal(SIGALRM, SIG_DFL);
+    ::alarm(kMostSeconds);
+    detach_everywhere({devices.begin(), devices.end()});
+    ::_exit(0);
+  }
+  Detacher detacher;
+  detacher.process_ = base::Fd(static_cast<int>(::syscall(SYS_pidfd_open, child, 0)));
+  if (!detacher.process_.valid())
+    return base::refuse(std::string("pidfd_open: ") + std::strerror(errno));
+  detacher.watch_ = reactor.watch(detacher.process_.get(), POLLIN, [child, done](int) {
+    int status = 0;
+    if (::waitpid(child, &status, WNOHANG) != child) return;
+    if (!WIFEXITED(status))
+      log::line(log::Level::warning, "daemon.detach",
+                "signal=" + std::to_string(WIFSIGNALED(status) ? WTERMSIG(status) : 0));
+    done();
+  });
+  return detacher;
+}
+
+}  // namespace serving

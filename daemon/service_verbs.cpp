@@ -1,0 +1,44 @@
+// The verbs that end a daemon. They answer first: who asked knows that it is over when the
+// connection closes.
+#include "daemon/control.hpp"
+#include "daemon/service.hpp"
+#include "daemon/verbs.hpp"
+
+namespace serving {
+namespace {
+
+Answered mounts_left(Call& call) {
+  return Json{{"mounts", call.server.mounts().size()}};
+}
+
+Answered no_service(Call& call) {
+  call.code = "ENOSYS";
+  return base::refuse("this process serves mounts of its own only");
+}
+
+}  // namespace
+
+Answered verb_stop(Call& call) {
+  Service* service = call.control.life;
+  if (!service) return no_service(call);
+  bool now = flag_of(call.args, "now");
+  call.server.reactor().defer([service, now] { service->stop(now); });
+  return mounts_left(call);
+}
+
+Answered verb_drain(Call& call) {
+  Service* service = call.control.life;
+  if (!service) return no_service(call);
+  service->drain();
+  return mounts_left(call);
+}
+
+Answered verb_restart(Call& call) {
+  Service* service = call.control.life;
+  if (!service) return no_service(call);
+  if (call.fds.size() > 1) return base::refuse("restart takes one descriptor at most");
+  TRY_VOID(service->restart(call.fds.empty() ? base::Fd() : std::move(call.fds.front())));
+  return mounts_left(call);
+}
+
+}  // namespace serving
