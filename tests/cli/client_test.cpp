@@ -102,7 +102,7 @@ TEST_F(ClientVerbs, ABrokenSettingsFileDoesNotHideTheDaemon) {
 }
 
 TEST_F(ClientVerbs, StopWaitsForTheEnd) {
-  FakeDaemon daemon(run_dir(), {{"stop", {{"mounts", 1}}}}, "stop");
+  FakeDaemon daemon(run_dir(), {{"mounts", Json::object()}, {"stop", {{"mounts", 1}}}}, "stop");
   auto stopped = run({"stop", "--now"});
   EXPECT_EQ(stopped.code, 0) << stopped.err;
   EXPECT_EQ(daemon.asked()["now"], true);
@@ -154,7 +154,7 @@ TEST(UnitJob, IsFoundByTheUnitsName) {
 }
 
 TEST_F(ClientVerbs, FromAUnitOnlyAStopStops) {
-  FakeDaemon daemon(run_dir(), {{"stop", {{"mounts", 1}}}}, "stop");
+  FakeDaemon daemon(run_dir(), {{"mounts", Json::object()}, {"stop", {{"mounts", 1}}}}, "stop");
   std::filesystem::path bin = root_.path() / "bin";
   std::filesystem::create_directory(bin);
   auto from_unit = [&](const std::string& jobs, std::vector<std::string> environment) {
