@@ -6,8 +6,17 @@
 #include <csignal>
 #include <cstdlib>
 #include <fstream>
+#include <map>
 
 namespace fusefs {
+
+std::shared_ptr<BufferPool> BufferPool::of_size(std::size_t size) {
+  thread_local std::map<std::size_t, std::weak_ptr<BufferPool>> pools;
+  std::weak_ptr<BufferPool>& known = pools[size];
+  auto pool = known.lock();
+  if (!pool) known = pool = std::make_shared<BufferPool>(size);
+  return pool;
+}
 
 BufferPool::~BufferPool() {
   for (std::byte* p : free_) std::free(p);

@@ -21,6 +21,11 @@ namespace fusefs {
 class BufferPool {
  public:
   explicit BufferPool(std::size_t size) : size_(size) {}
+  /// The one pool of this thread for buffers of that size. All sessions share it: a mount that
+  /// idles costs none, and what is kept for the next request does not grow with the mounts.
+  static std::shared_ptr<BufferPool> of_size(std::size_t size);
+  BufferPool(const BufferPool&) = delete;
+  BufferPool& operator=(const BufferPool&) = delete;
   struct Free {
     BufferPool* pool;
     void operator()(std::byte* p) const { pool->give_back(p); }

@@ -82,7 +82,7 @@ Session::Session(ring::Reactor& reactor, base::Fd device, std::unique_ptr<Overla
       ledger_(std::move(ledger)),
       overlay_(std::move(overlay)),
       hooks_(std::move(hooks)),
-      buffers_(request_room(*overlay_, ledger_.get())) {
+      buffers_(BufferPool::of_size(request_room(*overlay_, ledger_.get()))) {
   if (ledger_) {
     overlay_->keep(ledger_.get());
     overlay_->keep_descriptor = hooks_.keep;
@@ -104,8 +104,8 @@ Session::~Session() = default;
 void Session::drain() {
   stamp_ = 0;
   for (int n = 0; n < kBatch && !ended_; ++n) {
-    Buffer buffer = buffers_.take();
-    ssize_t got = ::read(device_.get(), buffer.get(), buffers_.size());
+    Buffer buffer = buffers_->take();
+    ssize_t got = ::read(device_.get(), buffer.get(), buffers_->size());
     if (got < 0) {
       if (errno == EAGAIN) return;
       if (errno == EINTR || errno == ENOENT) continue;  // ENOENT: the request was withdrawn
@@ -144,7 +144,7 @@ void Session::handle(Buffer buffer, std::size_t size) {
   }
   request.header = *header;
   request.body = reader.rest();
-  request.buffers = &buffers_;
+  request.buffers = buffers_.get();
   request.setxattr_ext = setxattr_ext_;
   std::uint32_t op = header->opcode;
   if (op >= kOps.size() || kOps[op].name.empty()) {
@@ -317,7 +317,7 @@ bool Session::send_slice(std::uint64_t unique, const Slice& slice) {
     if (::pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) return false;
     pipe_out_ = base::Fd(ends[0]);
     pipe_in_ = base::Fd(ends[1]);
-    ::fcntl(ends[1], F_SETPIPE_SZ, static_cast<int>(2 * buffers_.size()));
+    ::fcntl(ends[1], F_SETPIPE_SZ, static_cast<int>(2 * buffers_->size()));
   }
   fuse_out_header header{};
   header.unique = unique;
@@ -343,8 +343,8 @@ bool Session::send_slice(std::uint64_t unique, const Slice& slice) {
 }
 
 void Session::send_copy(std::uint64_t unique, const Slice& slice) {
-  Buffer data = buffers_.take();
-  std::size_t want = std::min(slice.length, buffers_.size());
+  Buffer data = buffers_->take();
+  std::size_t want = std::min(slice.length, buffers_->size());
   ssize_t got = ::pread(slice.file->get(), data.get(), want, slice.offset);
   if (got < 0) return reply_error(unique, errno, FUSE_READ);
   send(unique, 0, {}, {data.get(), static_cast<std::size_t>(got)});

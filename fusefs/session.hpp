@@ -67,7 +67,7 @@ class Session {
   double longest_wait() const;
   /// The requests that wait, at most `most` of them.
   std::vector<WaitingRequest> waiting(std::size_t most = 1000) const;
-  BufferPool& buffers() { return buffers_; }
+  BufferPool& buffers() { return *buffers_; }
 
  private:
   struct InFlight;
@@ -100,8 +100,8 @@ class Session {
   std::unique_ptr<Ledger> ledger_;  // outlives the overlay
   std::unique_ptr<Overlay> overlay_;
   Hooks hooks_;
-  BufferPool buffers_;
-  base::Fd pipe_in_, pipe_out_;  // for slices; made at the first one
+  std::shared_ptr<BufferPool> buffers_;  // before what may hold one of them
+  base::Fd pipe_in_, pipe_out_;          // for slices; made at the first one
   ring::Watch watch_;
   Stats stats_;
   std::int64_t stamp_ = 0;  // when the request at hand was read; 0: not known, ask the clock
