@@ -15,6 +15,7 @@
 #include "daemon/totals.hpp"
 #include "fusefs/session.hpp"
 #include "ring/reactor.hpp"
+#include "ring/timer.hpp"
 
 namespace serving {
 
@@ -58,12 +59,14 @@ class Server {
   void on_signal();
   void unmount_all();
   void gone(Served* served, int error);
+  void give_back_later();
 
   std::unique_ptr<ring::Reactor> reactor_;
   Identities ids_;
   config::Config config_;
   base::Fd signals_;
   ring::Watch signal_watch_;
+  ring::Timer trim_;
   std::list<std::unique_ptr<Served>> mounts_;
   Totals totals_;
   std::uint64_t last_id_ = 0;
