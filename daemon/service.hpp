@@ -11,6 +11,7 @@
 #include "daemon/control.hpp"
 #include "daemon/detach.hpp"
 #include "daemon/keeper.hpp"
+#include "daemon/recovery.hpp"
 #include "daemon/server.hpp"
 
 namespace serving {
@@ -49,18 +50,20 @@ class Service {
   base::Checked<base::Unit> restart(base::Fd successor);
 
  private:
-  Service(ServiceOptions options, std::unique_ptr<Server> server);
+  Service(ServiceOptions options, Keeper keeper);
+  void keep_slot_journals();
   base::Checked<Listening> listen();
   bool on_signal(int number);
   void reload();
   void tick();
-  void mount_gone();
+  void count_mounts();
   void consider_leaving();
   void leave(int code);
 
   ServiceOptions options_;
   std::unique_ptr<Server> server_;
   Keeper keeper_;
+  std::unique_ptr<Recovery> recovery_;
   std::unique_ptr<Control> control_;
   ring::Timer watchdog_, idle_, grace_;
   Detacher detacher_;
