@@ -110,7 +110,8 @@ int serve_for_holder(DaemonStart start, base::Fd ready) {
   if (background) {
     ::setsid();
     const std::string keep[] = {serving::runtime_dir(), folder_of(*socket),
-                                folder_of(start.config.log.file)};
+                                folder_of(start.config.log.file),
+                                folder_of(start.config.daemon.metrics_file)};
     // Held for ever otherwise, but served all the same.
     if (auto left = serving::leave_mount_namespace(keep); !left)
       log::line(log::Level::warning, "daemon.namespace",

@@ -213,7 +213,8 @@ void report_status(Server& server, const Control* control) {
       tell("mount.requests", named);
     }
   }
-  for (const Json& request : inflight_json(server)["requests"]) tell("mount.in_flight", request);
+  Json waiting = inflight_json(server);
+  for (const Json& request : waiting["requests"]) tell("mount.in_flight", request);
 }
 
 }  // namespace serving

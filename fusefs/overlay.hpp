@@ -74,8 +74,6 @@ class Overlay {
  public:
   Overlay(LayerStack stack, IdMapper uids, IdMapper gids, OverlayOptions options,
           ring::Reactor& reactor);
-  /// Leaves the ledger as it is: a daemon may go, and its mount stay.
-  ~Overlay();
 
   // --- look-up (lookup.cpp, merge.cpp) ---
   /// The entry `name` of `parent`, ENOENT if no layer shows it. The kernel's count is not raised.
@@ -122,7 +120,7 @@ class Overlay {
   base::Result<ring::at::Where> locate(Node* node);
 
   // --- with a ledger (restore.cpp, finish.cpp) ---
-  /// From now on all that a successor must know is written down.
+  /// From now on all that a successor must know is written down. `ledger` outlives this.
   void keep(Ledger* ledger);
   Ledger* ledger() { return ledger_; }
   struct Restored {

@@ -185,6 +185,7 @@ bool Session::admit(const OpRow& row, Request& request) {
   bool again = request.header.unique & wire::kUniqueResend;
   bool init = request.header.opcode == FUSE_INIT;
   if (ledger_) ledger_->pass(Point::received);
+  if (again) ++stats_.resent;
   if (again && ledger_) recall(request);
   bool valid = request.body.size() >= row.min_body;
   if (row.wants_node) request.node = overlay_->nodes().find(request.header.nodeid);

@@ -134,10 +134,27 @@ watch_own_process() {
     judge "own process" "$trace"
 }
 
+# The mount_program, the daemon which it joins, and who keeps that one's descriptors.
+watch_daemon() {
+    local dir=$P/shared trace=$WORLD/tmp/shared.trace
+    busy_layers "$dir"
+    watched shared "$trace" sh -c '"$1" daemon --autostart && exec "$1" -o "$2" "$3"' x "$BIN" \
+        "lowerdir=$dir/lower,upperdir=$dir/upper,workdir=$dir/work" "$dir/merged"
+    until_true 30 is_mounted "$dir/merged" || { fail "daemon: mounted" "$(tail -3 "$trace")"; return; }
+    busy "$dir/merged" "daemon"
+    check_ok "daemon: it is one that answers" pool "$BIN" status --inflight
+    check_ok "daemon: and counts" pool "$BIN" metrics
+    pool timeout 20 fusermount3 -u "$dir/merged"
+    check_ok "daemon: it leaves" pool "$BIN" stop --now
+    wait $WATCH
+    judge "daemon" "$trace"
+}
+
 check "the judge of the traces finds what it must" "every planted violation is found, nothing else is" \
     "$(python3 "$CHECK" self-test)"
 log_flood
 install -d -o $HPC_UID -g $HPC_UID "$P"
 pool_open
 watch_own_process
+watch_daemon
 world_leave

@@ -14,7 +14,7 @@ import sys
 
 ANYBODY = ("/tmp", "/var/tmp", "/dev/shm", "/dev/mqueue", "/run/lock", "/var/lock", "/run/shm")
 
-CALL = re.compile(r"^(?:\[pid +\d+\] |\d+ +)?(?:\d[\d:.]* )?(\w+)\((.*)$")
+CALL = re.compile(r"^(?:\[pid +(\d+)\] |(\d+) +)?(?:\d[\d:.]* )?(\w+)\((.*)$")
 FD = re.compile(r"^(-?\w+)<((?:[^<>\\]|\\.)*)>")
 STRING = re.compile(r'^"((?:[^"\\]|\\.)*)"')
 SOCKET = re.compile(r'sun_path=(@?)"((?:[^"\\]|\\.)*)"')
@@ -69,7 +69,8 @@ def calls(trace):
     for number, line in enumerate(trace, 1):
         found = CALL.match(line)
         if found:
-            yield number, line.rstrip("\n"), found.group(1), arguments(found.group(2))
+            pid = found.group(1) or found.group(2)
+            yield number, line.rstrip("\n"), pid, found.group(3), arguments(found.group(4))
 
 
 def ranges(words):
@@ -82,7 +83,7 @@ def ranges(words):
 
 def bad_ids(trace, allowed):
     judged, bad = 0, []
-    for number, line, name, args in calls(trace):
+    for number, line, _, name, args in calls(trace):
         if name == "setgroups":
             given = re.findall(r"\d+", args[1]) if len(args) > 1 else []
         elif name in IDS:
@@ -121,8 +122,11 @@ def below(path, folders):
 
 
 def bad_paths(trace, told):
-    judged, bad = 0, []
-    for number, line, name, args in calls(trace):
+    judged, bad, mounted = 0, [], set()
+    for number, line, pid, name, args in calls(trace):
+        if name == "mount" and line.endswith("= 0") and len(args) > 2 and args[2] == '"tmpfs"':
+            mounted.add((pid, path_at(args, 1)))  # a file system of its own: nobody else writes there
+            continue
         if name in ("bind", "connect"):
             found = SOCKET.search(line)
             if not found:
@@ -140,6 +144,8 @@ def bad_paths(trace, told):
         for path in paths:
             deepest = max((t for t in told if below(path, [t])), key=len, default="")
             open_to_all = max((a for a in ANYBODY if below(path, [a])), key=len, default="")
+            if any(below(path, [at]) for who, at in mounted if who == pid):
+                continue
             if open_to_all and len(deepest) < len(open_to_all) and path != open_to_all:
                 bad.append("%d: %s" % (number, line))
                 break
@@ -174,6 +180,16 @@ GOOD_PATHS = """\
 9 newfstatat(AT_FDCWD, "/tmpfile", {st_mode=S_IFREG}, 0) = 0
 9 chdir("/tmp") = 0
 """.splitlines()
+OWN_TMPFS = """\
+9 mount("x", "/tmp", "tmpfs", MS_NOSUID, "mode=0755") = 0
+9 mkdir("/tmp/proc", 0755) = 0
+""".splitlines()
+OTHERS_TMPFS = """\
+9 mount("x", "/tmp", "tmpfs", MS_NOSUID, "mode=0755") = -1 EPERM (Operation not permitted)
+9 mount("x", "/mnt", "tmpfs", MS_NOSUID, "mode=0755") = 0
+8 mount("x", "/tmp", "tmpfs", MS_NOSUID, "mode=0755") = 0
+9 mkdir("/tmp/proc", 0755) = 0
+""".splitlines()
 BAD_PATHS = """\
 9 openat(AT_FDCWD</x>, "/tmp/usernetes.log", O_WRONLY|O_CREAT, 0600) = 3
 9 openat(AT_FDCWD</dev/shm>, "ledger", O_RDWR|O_CREAT, 0600) = 3
@@ -199,6 +215,9 @@ def self_test():
         for line in lines:
             if len(judge([line], extra)[1]) != expected:
                 wrong.append("%s: %s" % ("missed" if expected else "found by mistake", line))
+    for lines, expected in ((OWN_TMPFS, 0), (OTHERS_TMPFS, 1)):
+        if len(bad_paths(lines, told)[1]) != expected:
+            wrong.append("a tmpfs of its own: " + lines[-1])
     print("\n".join(wrong) if wrong else "every planted violation is found, nothing else is")
     return 1 if wrong else 0
 
