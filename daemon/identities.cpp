@@ -53,6 +53,10 @@ std::shared_ptr<identity::LiveSlots> make_slots(const identity::Pool& pool, cons
                        config::collisions(config)}});
   both->slots.on_assign([kind](const auto& assignment) { log_assignment(kind, assignment); });
   both->slots.share_through(both->journal.get());
+  if (both->journal) {  // what has been assigned already, by whomever, is known from the start
+    both->journal->begin(both->slots);
+    both->journal->end(identity::kNoId, identity::kNoId);
+  }
   return {both, &both->slots};
 }
 

@@ -13,7 +13,9 @@
 #include "base/log.hpp"
 #include "daemon/control.hpp"
 #include "daemon/mount_request.hpp"
+#include "daemon/recovery.hpp"
 #include "daemon/server.hpp"
+#include "daemon/service.hpp"
 #include "daemon/verbs.hpp"
 
 namespace serving {
@@ -67,8 +69,19 @@ struct Arriving {
   std::uint64_t id = 0;
 };
 
+/// What is kept of a mount is let go unless it comes to be served.
+struct Promise {
+  Recovery* recovery;
+  std::uint64_t id;
+  ~Promise() {
+    if (recovery) recovery->forget(id);
+  }
+};
+
 base::Checked<Arriving> begin(Call& call) {
   Server& server = call.server;
+  if (call.control.life && call.control.life->draining())
+    return base::refuse("this daemon takes no new mounts: it ends after its last");
   TRY(request, MountRequest::parse(call.args, server.config()));
   if (call.fds.empty() || number_of(call.args, "fds") != call.fds.size())
     return base::refuse("fds: " + std::to_string(call.fds.size()) + " descriptors have come");
@@ -77,6 +90,12 @@ base::Checked<Arriving> begin(Call& call) {
   TRY_VOID(check_device(server, device));
   TRY(layers, fusefs::LayerFds::from_order(std::move(call.fds), layer_paths(request.options)));
   call.fds.clear();
+  Lasting lasting{server.next_id()};
+  if (server.recovery) {
+    TRY(ledger, server.recovery->keep(lasting.id, request, device, layers));
+    lasting.ledger = std::move(ledger);
+  }
+  Promise promise{server.recovery, lasting.id};
   TRY(overlay,
       make_overlay(request.options, std::move(layers), server.identities(), server.reactor()));
   auto arrival = std::make_shared<Arrival>(server.reactor());
@@ -89,8 +108,10 @@ base::Checked<Arriving> begin(Call& call) {
     arrival->error = error;
     arrival->event.fire();
   };
-  Served& served =
-      server.serve(std::move(request), std::move(device), std::move(overlay), std::move(hooks));
+  if (server.recovery) server.recovery->add_hooks(lasting.id, hooks);
+  Served& served = server.serve(std::move(request), std::move(device), std::move(overlay),
+                                std::move(hooks), std::move(lasting));
+  promise.recovery = nullptr;
   return Arriving{arrival, served.id};
 }
 

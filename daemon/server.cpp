@@ -57,18 +57,20 @@ base::Checked<base::Unit> Server::add(const config::MountOptions& options,
 }
 
 Served& Server::serve(MountRequest request, base::Fd device,
-                      std::unique_ptr<fusefs::Overlay> overlay, fusefs::Session::Hooks hooks) {
+                      std::unique_ptr<fusefs::Overlay> overlay, fusefs::Session::Hooks hooks,
+                      Lasting lasting) {
   auto served = std::make_unique<Served>(std::move(request));
   Served* entry = served.get();
-  entry->id = ++last_id_;
+  entry->id = lasting.id ? lasting.id : next_id();
   overlay->on_corrupt = [entry](const std::string& name) { entry->log_corrupt(name); };
   auto then = std::move(hooks.on_end);
   hooks.on_end = [this, entry, then](int error) {
     if (then) then(error);
     gone(entry, error);
   };
-  entry->session = std::make_unique<fusefs::Session>(*reactor_, std::move(device),
-                                                     std::move(overlay), std::move(hooks));
+  entry->session =
+      std::make_unique<fusefs::Session>(*reactor_, std::move(device), std::move(overlay),
+                                        std::move(hooks), std::move(lasting.ledger));
   mounts_.push_back(std::move(served));
   return *entry;
 }
@@ -77,6 +79,10 @@ Served* Server::find(std::uint64_t id) {
   for (auto& served : mounts_)
     if (served->id == id) return served.get();
   return nullptr;
+}
+
+void Server::discard(std::uint64_t id) {
+  std::erase_if(mounts_, [&](const auto& served) { return served->id == id; });
 }
 
 void Server::gone(Served* served, int error) {

@@ -19,6 +19,14 @@
 
 namespace serving {
 
+class Recovery;
+
+/// What makes a mount outlive the daemon: its number, and what is written down of it.
+struct Lasting {
+  std::uint64_t id = 0;  // 0: the next
+  std::unique_ptr<fusefs::Ledger> ledger = nullptr;
+};
+
 class Server {
  public:
   static base::Checked<std::unique_ptr<Server>> make(const config::Config& config);
@@ -31,7 +39,15 @@ class Server {
   /// Serves a mount that somebody else has made. `hooks.on_end` comes before on_gone, and must not
   /// end the mount itself.
   Served& serve(MountRequest request, base::Fd device, std::unique_ptr<fusefs::Overlay> overlay,
-                fusefs::Session::Hooks hooks);
+                fusefs::Session::Hooks hooks, Lasting lasting = {});
+  /// The number that a mount will have.
+  std::uint64_t next_id() { return ++last_id_; }
+  /// Numbers up to this one were given by daemons before.
+  void number_from(std::uint64_t id) { last_id_ = std::max(last_id_, id); }
+  /// Lets go of a mount that could not be taken over; on_gone is not told.
+  void discard(std::uint64_t id);
+  /// Who keeps what a successor needs; nullptr: nobody.
+  Recovery* recovery = nullptr;
   /// Serves until stop(). Without on_gone that comes with the end of the last mount.
   void run();
   void stop();

@@ -12,6 +12,7 @@
 #include "base/log.hpp"
 #include "daemon/detach.hpp"
 #include "daemon/holder.hpp"
+#include "daemon/slot_journal.hpp"
 
 namespace serving {
 namespace {
@@ -46,22 +47,41 @@ base::Fd take(NamedFds& from, const char* name) {
 
 }  // namespace
 
-Service::Service(ServiceOptions options, std::unique_ptr<Server> server)
-    : options_(std::move(options)), server_(std::move(server)) {}
-Service::~Service() = default;
+Service::Service(ServiceOptions options, Keeper keeper)
+    : options_(std::move(options)), keeper_(std::move(keeper)) {}
+Service::~Service() {
+  SlotJournal::on_open = nullptr;
+}
 
 base::Checked<std::unique_ptr<Service>> Service::make(ServiceOptions options, Keeper keeper) {
-  TRY(server, Server::make(options.config));
-  std::unique_ptr<Service> service(new Service(std::move(options), std::move(server)));
-  service->keeper_ = std::move(keeper);
-  service->keeper_.attach(service->server_->reactor());
-  TRY(listening, service->listen());
-  service->server_->on_gone = [self = service.get()](std::uint64_t) { self->mount_gone(); };
-  service->server_->on_signal_number = [self = service.get()](int n) { return self->on_signal(n); };
-  bool person = service->options_.person;
-  service->control_ = std::make_unique<Control>(*service->server_, std::move(listening), person);
-  service->control_->life = service.get();
+  std::unique_ptr<Service> service(new Service(std::move(options), std::move(keeper)));
+  Service* self = service.get();
+  self->keep_slot_journals();
+  TRY(server, Server::make(self->options_.config));
+  self->server_ = std::move(server);
+  self->keeper_.attach(self->server_->reactor());
+  TRY(listening, self->listen());
+  self->recovery_ = std::make_unique<Recovery>(*self->server_, self->keeper_);
+  self->server_->recovery = self->recovery_.get();
+  self->server_->on_gone = [self](std::uint64_t id) {
+    self->recovery_->forget(id);
+    self->count_mounts();
+  };
+  self->server_->on_signal_number = [self](int number) { return self->on_signal(number); };
+  self->recovery_->take_over();
+  bool person = self->options_.person;
+  self->control_ = std::make_unique<Control>(*self->server_, std::move(listening), person);
+  self->control_->life = self;
   return service;
+}
+
+// The ids that containers have seen must be theirs after a crash as well.
+void Service::keep_slot_journals() {
+  std::set<std::string> known;
+  for (const auto& [name, fd] : keeper_.inherited()) known.insert(name);
+  SlotJournal::on_open = [this, known](const std::string& name, int lock) mutable {
+    if (known.insert(name).second) keeper_.store(name, lock);
+  };
 }
 
 // A socket of the manager's, or of the daemon before us; else our own, which is then kept, so that
@@ -84,7 +104,6 @@ base::Checked<Listening> Service::listen() {
 int Service::run() {
   if (keeper_.watchdog_interval()) tick();
   keeper_.ready();
-  keeper_.status("serving " + std::to_string(server_->mounts().size()) + " mounts");
   log::line(log::Level::info, "daemon.ready",
             "version=" UNI_VERSION " pid=" + std::to_string(::getpid()) +
                 " socket=" + log::quoted(control_->path()) +
@@ -92,7 +111,7 @@ int Service::run() {
   if (const auto& wanted = options_.config.daemon; !wanted.metrics_file.empty())
     metrics_file_ = std::make_unique<MetricsFile>(*server_, control_.get(), wanted.metrics_file,
                                                   wanted.metrics_s);
-  if (server_->mounts().empty()) mount_gone();
+  count_mounts();
   server_->run();
   return 0;
 }
@@ -104,7 +123,7 @@ void Service::tick() {
   watchdog_ = server_->reactor().after(half, [this] { tick(); });
 }
 
-void Service::mount_gone() {
+void Service::count_mounts() {
   keeper_.status("serving " + std::to_string(server_->mounts().size()) + " mounts");
   if (!server_->mounts().empty()) return;
   if (stopping_ || draining_) return leave(0);
@@ -116,7 +135,7 @@ void Service::mount_gone() {
 // Whoever has connected by now is served; who comes later finds nobody, and starts another.
 void Service::consider_leaving() {
   if (!server_->mounts().empty()) return;
-  if (control_->connections() > 0 || control_->somebody_knocks()) return mount_gone();
+  if (control_->connections() > 0 || control_->somebody_knocks()) return count_mounts();
   log::line(log::Level::info, "daemon.idle");
   leave(0);
 }
@@ -173,7 +192,7 @@ void Service::stop(bool now) {
 
 void Service::drain() {
   draining_ = true;
-  if (server_->mounts().empty()) server_->reactor().defer([this] { mount_gone(); });
+  if (server_->mounts().empty()) server_->reactor().defer([this] { count_mounts(); });
 }
 
 base::Checked<base::Unit> Service::restart(base::Fd successor) {

@@ -12,6 +12,7 @@
 #include "daemon/detach.hpp"
 #include "daemon/keeper.hpp"
 #include "daemon/metrics_file.hpp"
+#include "daemon/recovery.hpp"
 #include "daemon/server.hpp"
 
 namespace serving {
@@ -50,18 +51,20 @@ class Service {
   base::Checked<base::Unit> restart(base::Fd successor);
 
  private:
-  Service(ServiceOptions options, std::unique_ptr<Server> server);
+  Service(ServiceOptions options, Keeper keeper);
+  void keep_slot_journals();
   base::Checked<Listening> listen();
   bool on_signal(int number);
   void reload();
   void tick();
-  void mount_gone();
+  void count_mounts();
   void consider_leaving();
   void leave(int code);
 
   ServiceOptions options_;
   std::unique_ptr<Server> server_;
   Keeper keeper_;
+  std::unique_ptr<Recovery> recovery_;
   std::unique_ptr<Control> control_;
   std::unique_ptr<MetricsFile> metrics_file_;
   ring::Timer watchdog_, idle_, grace_;

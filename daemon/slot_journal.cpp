@@ -34,6 +34,7 @@ std::unique_ptr<SlotJournal> SlotJournal::open(const std::string& kind, const st
   if (::flock(users.get(), LOCK_EX | LOCK_NB) == 0 && ::ftruncate(file.get(), 0) != 0)
     return nullptr;
   if (::flock(users.get(), LOCK_SH) != 0) return nullptr;
+  if (on_open) on_open(name, users.get());
   return std::unique_ptr<SlotJournal>(new SlotJournal(std::move(file), std::move(users)));
 }
 

@@ -2,6 +2,7 @@
 // Called by: daemon/server, through identity::SharedSlots. Never: waits long for another process,
 // or believes a line that LiveSlots would not have assigned: what does not fit is passed over.
 #pragma once
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -16,6 +17,10 @@ class SlotJournal final : public identity::SharedSlots {
   /// $XDG_RUNTIME_DIR/usernetes-identity (mode 0700). Nothing where that directory is not ours
   /// alone: slots are then agreed on within this process only.
   static std::unique_ptr<SlotJournal> open(const std::string& kind, const std::string& pool);
+
+  /// Told of each journal's lock, with a name for it: the assignments stay as long as anybody has
+  /// it, be it somebody who keeps it for a successor of this process.
+  static inline std::function<void(const std::string& name, int lock)> on_open;
 
   void begin(identity::LiveSlots& slots) override;
   void end(identity::Id true_id, identity::Id slot) override;

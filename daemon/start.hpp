@@ -7,8 +7,8 @@
 
 namespace serving {
 
-/// Returns when somebody listens at `path`, whoever started it. False: no daemon can be had here,
-/// and none is needed. The message of a refusal is the daemon's own if it has said anything.
+/// True when somebody listens at `path`, whoever started it. False: this program is no daemon. The
+/// message of a refusal is the daemon's own if it has said anything.
 base::Checked<bool> start_daemon(const std::string& path);
 
 }  // namespace serving

@@ -55,8 +55,10 @@ void Overlay::finish_change() {
 }
 
 void Overlay::stand(Node* node, Node* parent, const std::string& name) {
-  if (!node || !parent || nodes_.find(parent, name)) return;
+  if (!node || !parent || !parent->is_dir() || nodes_.find(parent, name)) return;
   if (node->is_dir() && node->name.parent) return;
+  for (Node* at = parent; at; at = at->name.parent)
+    if (at == node) return;  // no ledger of ours says so
   nodes_.add_name(node, parent, name);
 }
 

@@ -74,6 +74,8 @@ class Overlay {
  public:
   Overlay(LayerStack stack, IdMapper uids, IdMapper gids, OverlayOptions options,
           ring::Reactor& reactor);
+  /// Leaves the ledger as it is: a daemon may go, and its mount stay.
+  ~Overlay();
 
   // --- look-up (lookup.cpp, merge.cpp) ---
   /// The entry `name` of `parent`, ENOENT if no layer shows it. The kernel's count is not raised.
@@ -120,7 +122,7 @@ class Overlay {
   base::Result<ring::at::Where> locate(Node* node);
 
   // --- with a ledger (restore.cpp, finish.cpp) ---
-  /// From now on all that a successor must know is written down. `ledger` outlives this.
+  /// From now on all that a successor must know is written down.
   void keep(Ledger* ledger);
   Ledger* ledger() { return ledger_; }
   struct Restored {

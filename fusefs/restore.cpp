@@ -35,6 +35,11 @@ void Overlay::keep(Ledger* ledger) {
   handles_.keep(ledger);
 }
 
+Overlay::~Overlay() {
+  drop_descriptor = nullptr;
+  keep(nullptr);
+}
+
 std::uint64_t Overlay::tell_layers() const {
   std::uint64_t hash = 0xcbf29ce484222325ull;
   auto mix = [&](std::uint64_t value) { hash = (hash ^ value) * 0x100000001b3ull; };
@@ -59,7 +64,7 @@ void Overlay::keep_descriptor_of(Node* node) {
 }
 
 void Overlay::lose_orphan(Node* node) {
-  const layout::Node* record = node->kept ? ledger_->node_at(node->id) : nullptr;
+  const layout::Node* record = ledger_ && node->kept ? ledger_->node_at(node->id) : nullptr;
   if (record && drop_descriptor) drop_descriptor(kept_name(node->id, record->disk_ino));
   node->kept = false;
   node->orphan.reset();
@@ -97,6 +102,7 @@ base::Result<> Overlay::wake(Node* node) {
     take_facts(node, st, owners_.read(at::by_fd(node->orphan.get()), st, false));
     return base::Unit{};
   }
+  if (!node->name.parent) return base::fail(ESTALE);  // while it is restored
   TRY(found, Merge(*this).entry(node->name.parent, node->name.text));
   if (S_ISDIR(found.st.st_mode) != node->is_dir()) return base::fail(ESTALE);
   bool upper_link = found.layer == 0 && stack_.writable && !node->is_dir() && found.st.st_nlink > 1;

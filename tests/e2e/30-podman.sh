@@ -5,6 +5,7 @@
 # What podman's own unpacking refuses is stated here too, so that the day it changes is noticed.
 # usage: 30-podman.sh BINARY
 . "$(dirname "$0")/lib.sh"; world_enter "$@"
+AUTOSTART=true
 
 IMG=$WORLD/images
 SEED_MAP="--uidmap 0:0:1 --uidmap 1:1:1999 --uidmap 65534:2000:2 --gidmap 0:0:1 --gidmap 1:1:1999 --gidmap 65534:2000:2"
@@ -71,6 +72,7 @@ life() { # SETTING
     check_ok "$s: run -d" podman run -d --name c1 hi sh -c 'echo started >/data/started; sleep 1000'
     until_true 10 podman exec c1 test -e /data/started
     check "$s: exec" "started" "$(podman exec c1 cat /data/started 2>&1)"
+    check "$s: one daemon serves it" 1 "$(ps -eo comm= | grep -c '^uni-daemon$')"
     check "$s: exec gives the exit code back" 7 "$(podman exec c1 sh -c 'exit 7' >/dev/null 2>&1; echo $?)"
     if only_root_runs "$s"; then
         podman exec c1 sh -c 'echo mine >/tmp/mine; mkdir /tmp/dir; chown 1500:1500 /tmp/mine /tmp/dir'

@@ -151,10 +151,12 @@ world_leave() {
 # --- who runs a command ----------------------------------------------------------------------------------------
 
 # As the user, environment from scratch. LIMIT (seconds, default 60) ends what hangs: exit 124.
+# AUTOSTART=true: the first mount starts a daemon, which serves the others too; else each has a process of its own.
 hpc() {
     timeout -k 5 "${LIMIT:-60}" runuser -u hpc -- env -i HOME="$WORLD/home" USER=hpc LOGNAME=hpc SHELL=/bin/bash \
         LANG=C.UTF-8 PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin XDG_RUNTIME_DIR=/run/user/$HPC_UID \
-        TMPDIR="$WORLD/tmp" WORLD="$WORLD" BIN="$BIN" ASAN_OPTIONS="$ASAN_OPTIONS" UBSAN_OPTIONS="$UBSAN_OPTIONS" \
+        TMPDIR="$WORLD/tmp" WORLD="$WORLD" BIN="$BIN" USERNETES_IDENTITY_DAEMON_AUTOSTART="${AUTOSTART:-false}" \
+        USERNETES_IDENTITY_DAEMON_IDLE_EXIT_S=1 ASAN_OPTIONS="$ASAN_OPTIONS" UBSAN_OPTIONS="$UBSAN_OPTIONS" \
         bash -c 'cd; exec "$@"' hpc "$@"
 }
 

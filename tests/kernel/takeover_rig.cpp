@@ -254,6 +254,7 @@ void TakeoverMount::serve(bool first) {
     shared_->lost += static_cast<long>(taken->lost);
     shared_->longest_stall_us = std::max<long>(shared_->longest_stall_us, now_us() - begun);
   }
+  shared_->server = ::getpid();
   shared_->serving = 1;
   (*reactor)->run();
   ::_exit(shared_->broken ? 3 : 0);

@@ -22,7 +22,7 @@ struct Shared {
   std::atomic<int> armed{0}, point{0}, opcode{0}, skip{0};
   std::atomic<int> kill_after_us{0};  // random, up to so long after it began to serve; 0: not
   std::atomic<int> hide_resend{0};    // as a kernel before 6.9
-  std::atomic<int> deaths{0}, serving{0}, broken{0};
+  std::atomic<int> deaths{0}, serving{0}, broken{0}, server{0};
   std::atomic<long> nodes{0}, handles{0}, kept{0}, lost{0}, resent{0}, done{0};
   std::atomic<long> longest_stall_us{0};
 };
