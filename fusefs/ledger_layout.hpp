@@ -16,8 +16,18 @@ inline constexpr std::size_t kCounted = 4080;
 inline constexpr std::size_t kSettled = 16;
 
 /// What a segment holds. Within one, no record crosses a page.
-enum class Kind : std::uint8_t { none, head, nodes, name32, name64, name128, name272, handles };
-inline constexpr std::size_t kKinds = 8;
+enum class Kind : std::uint8_t {
+  none,
+  head,
+  nodes,
+  name32,
+  name64,
+  name128,
+  name272,
+  handles,
+  places
+};
+inline constexpr std::size_t kKinds = 9;
 
 /// By its number: record 0 and 1 are not used.
 struct Node {
@@ -44,14 +54,25 @@ inline constexpr std::size_t kNameHead = 10;
 
 /// By its number as the kernel knows it.
 struct Handle {
-  static constexpr std::uint8_t kLive = 1, kListed = 2;
+  static constexpr std::uint8_t kLive = 1;
   std::uint32_t node;
   std::uint8_t access;  // O_ACCMODE part of what was asked for
   std::uint8_t state;   // written last
   std::uint16_t unused;
-  std::uint64_t listed;  // kListed: a listing of so many names was read to its end
+  std::uint32_t listed;  // names in the listing that is being read
+  std::uint32_t places;  // their order: the first cell + 1; 0: all were in the first reply
 };
 static_assert(sizeof(Handle) == 16);
+
+/// The order in which a listing gave its names, so that a position means the same to a successor.
+struct Places {
+  std::uint32_t next;  // cell + 1
+  std::uint32_t count;
+  std::uint8_t unused, live;
+  std::uint16_t unused2;
+  std::uint32_t hashes[1021];
+};
+static_assert(sizeof(Places) == kPage);
 
 struct InFlight {
   std::uint64_t unique;  // 0: free; written last

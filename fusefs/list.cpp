@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 
+#include <unordered_map>
 #include <unordered_set>
 
 #include "fusefs/merge.hpp"
@@ -11,6 +12,29 @@
 namespace fusefs {
 
 namespace at = ring::at;
+
+std::shared_ptr<Listing> Listing::in_order(const std::vector<std::uint32_t>& order) const {
+  std::unordered_multimap<std::uint32_t, std::size_t> places;
+  for (std::size_t i = 0; i < items_.size(); ++i) places.emplace(hash(name(items_[i])), i);
+  std::vector<bool> placed(items_.size());
+  auto arranged = std::make_shared<Listing>();
+  auto put = [&](std::size_t i) {
+    arranged->add(name(items_[i]), items_[i].type, items_[i].ino);
+    placed[i] = true;
+  };
+  for (std::uint32_t wanted : order) {
+    auto found = places.find(wanted);
+    if (found == places.end()) {
+      arranged->add_gap();
+      continue;
+    }
+    put(found->second);
+    places.erase(found);
+  }
+  for (std::size_t i = 0; i < items_.size(); ++i)
+    if (!placed[i]) put(i);
+  return arranged;
+}
 
 base::Result<std::shared_ptr<Listing>> Overlay::list(Node* dir) {
   auto listing = std::make_shared<Listing>();

@@ -2,6 +2,8 @@
 #include <dirent.h>
 #include <fcntl.h>
 
+#include <algorithm>
+
 #include "fusefs/op_table.hpp"
 
 namespace fusefs {
@@ -47,6 +49,23 @@ class Page {
 
 constexpr std::uint64_t kFirstEntry = 2;  // positions 0 and 1 are "." and ".."
 
+// The directory is being read, and the listing is lost: by another process, or since there were too
+// many. What a position meant it must mean again.
+std::shared_ptr<Listing> as_before(Ledger& ledger, std::uint64_t fh,
+                                   std::shared_ptr<Listing> fresh) {
+  Ledger::FoundListing before = ledger.listing_of(fh);
+  if (before.hashes.empty()) {  // read to its end, or never
+    auto ended = std::make_shared<Listing>();
+    for (std::size_t i = 0; i < before.names; ++i) ended->add_gap();
+    return before.names ? ended : fresh;
+  }
+  auto arranged = fresh->in_order(before.hashes);
+  std::vector<std::uint32_t> order = arranged->hashes();
+  std::copy(before.hashes.begin(), before.hashes.end(), order.begin());  // of the gaps, too
+  ledger.listing(fh, order, false);
+  return arranged;
+}
+
 base::Result<std::shared_ptr<Listing>> listing_of(Overlay& fs, const Request& request,
                                                   const fuse_read_in& in) {
   auto file = fs.handles().find(in.fh);
@@ -54,6 +73,7 @@ base::Result<std::shared_ptr<Listing>> listing_of(Overlay& fs, const Request& re
   // A read from the start is a rewinddir(3): it sees what is there by now.
   if (in.offset == 0 || !file->listing) {
     TRY(fresh, fs.list(request.node));
+    if (in.offset != 0 && fs.ledger()) fresh = as_before(*fs.ledger(), in.fh, std::move(fresh));
     fs.handles().put_listing(*file, std::move(fresh));
   }
   return file->listing;
@@ -65,7 +85,8 @@ Done read_directory(Overlay& fs, Request& request, Answer& answer, bool plus) {
   Page page(request.buffers->take(), std::min<std::size_t>(in->size, request.buffers->size()));
   std::size_t head = FUSE_NAME_OFFSET + (plus ? sizeof(fuse_entry_out) : 0);
   const fuse_entry_out none{};
-  for (std::uint64_t at = in->offset; at < listing->size() + kFirstEntry; ++at) {
+  std::uint64_t end = listing->size() + kFirstEntry, at = in->offset;
+  for (; at < end; ++at) {
     if (at < kFirstEntry) {
       std::string_view dots = std::string_view("..").substr(0, at + 1);
       if (!page.fits(head, dots.size())) break;
@@ -74,6 +95,7 @@ Done read_directory(Overlay& fs, Request& request, Answer& answer, bool plus) {
     }
     const Listing::Item& item = listing->item(at - kFirstEntry);
     std::string_view name = listing->name(item);
+    if (name.empty()) continue;
     if (!page.fits(head, name.size())) break;
     if (!plus) {
       page.put(nullptr, name, item.ino, item.type, at + 1);
@@ -86,6 +108,7 @@ Done read_directory(Overlay& fs, Request& request, Answer& answer, bool plus) {
     page.put(&out, name, entry ? out.attr.ino : item.ino, entry ? IFTODT(out.attr.mode) : item.type,
              at + 1);
   }
+  if (in->offset == 0 && fs.ledger()) fs.ledger()->listing(in->fh, listing->hashes(), at >= end);
   page.answer(answer);
   return base::Unit{};
 }

@@ -1,5 +1,6 @@
 #include "fusefs/request.hpp"
 
+#include <sys/mman.h>
 #include <sys/sysmacros.h>
 
 #include <cmath>
@@ -31,7 +32,12 @@ Buffer BufferPool::take() {
   }
   void* p = nullptr;
   if (::posix_memalign(&p, 4096, size_) != 0) std::abort();  // out of memory: nothing can be served
-  return Buffer(static_cast<std::byte*>(p), Free{this});
+  // Who is killed while the kernel copies a request into a page that is not there yet makes it fail
+  // (EIO): a dying process gets no page any more. So all of them are there before.
+  auto* bytes = static_cast<std::byte*>(p);
+  if (::madvise(p, size_, MADV_POPULATE_WRITE) != 0)
+    for (std::size_t at = 0; at < size_; at += 4096) bytes[at] = std::byte{0};
+  return Buffer(bytes, Free{this});
 }
 
 void BufferPool::give_back(std::byte* p) {

@@ -38,7 +38,7 @@ class BufferPool {
   std::size_t lent() const { return lent_; }
 
  private:
-  static constexpr std::size_t kKeep = 4;
+  static constexpr std::size_t kKeep = 16;
   void give_back(std::byte* p);
   std::size_t size_;
   std::vector<std::byte*> free_;

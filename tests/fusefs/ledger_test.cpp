@@ -130,6 +130,31 @@ TEST(Ledger, AnAnswerIsTakenBackOnce) {
   EXPECT_TRUE(next->take_back(20).nodes.empty());
 }
 
+TEST(Ledger, RemembersTheOrderOfAListing) {
+  auto ledger = fresh();
+  ledger->handle(7, 2, O_RDONLY);
+  std::vector<std::uint32_t> order(5000);
+  for (std::uint32_t i = 0; i < order.size(); ++i) order[i] = i * 7919;
+  ledger->listing(7, order, false);
+  EXPECT_EQ(successor(*ledger)->listing_of(7).hashes, order);
+  order.resize(3);
+  ledger->listing(7, order, true);
+  auto found = successor(*ledger)->listing_of(7);
+  EXPECT_EQ(found.names, 3u);
+  EXPECT_TRUE(found.hashes.empty());
+}
+
+TEST(Listing, KeepsThePlacesOfWhatIsStillThere) {
+  fusefs::Listing before, after;
+  for (const char* name : {"a", "b", "c", "d"}) before.add(name, 8, 1);
+  for (const char* name : {"d", "new", "a", "c"}) after.add(name, 8, 2);
+  auto arranged = after.in_order(before.hashes());
+  std::string text;
+  for (std::size_t i = 0; i < arranged->size(); ++i)
+    text.append(arranged->name(arranged->item(i))) += ",";
+  EXPECT_EQ(text, "a,,c,d,new,");
+}
+
 TEST(Ledger, MemoryComesBack) {
   auto ledger = fresh();
   const long before = kilobytes(*ledger);

@@ -1,5 +1,6 @@
 // A server dies at every point of every operation, and nobody who uses the mount sees more of it
 // than a short wait.
+#include <dirent.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <linux/fs.h>
@@ -13,6 +14,7 @@
 #include <fstream>
 #include <functional>
 #include <random>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -370,6 +372,35 @@ TEST(Takeover, UnderLoad) {
   EXPECT_EQ(names_in(mount.upper() + "/../work/work"), "");
 }
 
+/// As rm -r does: names go while the directory is read, of which a position must not lose its
+/// place.
+TEST(Takeover, ReadingADirectoryThatChanges) {
+  TakeoverMount mount(fill_lower, 60);
+  mount.shared().kill_after_us = 40000;
+  for (std::size_t i = 0; i < kBig; ++i)  // half of them in the upper layer
+    if (i % 2) write_file(mount.at("big/new") + std::to_string(i), "");
+  DIR* dir = ::opendir(mount.at("big").c_str());
+  ASSERT_NE(dir, nullptr);
+  std::size_t removed = 0;
+  std::set<std::string> seen;
+  errno = 0;
+  while (const dirent* entry = ::readdir(dir)) {
+    const std::string name = entry->d_name;
+    if (name == "." || name == "..") continue;
+    EXPECT_TRUE(seen.insert(name).second) << "twice: " << name;
+    EXPECT_EQ(outcome(unlink(mount.at("big/" + name).c_str())), "ok") << name;
+    ++removed;
+    errno = 0;
+  }
+  EXPECT_EQ(errno, 0);
+  ::closedir(dir);
+  EXPECT_EQ(removed, kBig + kBig / 2);
+  EXPECT_EQ(outcome(rmdir(mount.at("big").c_str())), "ok");
+  mount.shared().kill_after_us = 0;
+  EXPECT_GE(mount.shared().deaths, 5);
+  EXPECT_EQ(mount.end(), 0);
+}
+
 /// A kernel before 6.9: what was under way is answered by an error, once, and nobody hangs.
 TEST(Takeover, WithoutResend) {
   TakeoverMount mount({}, 60);
@@ -378,6 +409,7 @@ TEST(Takeover, WithoutResend) {
   write_file(mount.at("d/f"), "eff!");
   mount.die_at(Point::received, FUSE_MKDIR);
   EXPECT_EQ(make_dir(mount.at("d/lost")), "EIO");
+  for (int i = 0; i < 2000 && mount.shared().lost == 0; ++i) usleep(1000);  // said after the answer
   EXPECT_EQ(mount.shared().lost, 1);
   EXPECT_EQ(names_in(mount.at("d")), "f");
   EXPECT_EQ(make_dir(mount.at("d/lost")), "ok");
