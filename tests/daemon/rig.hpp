@@ -26,7 +26,8 @@ class Daemon {
     std::filesystem::permissions(root_ + "/usernetes-identity", std::filesystem::perms::owner_all);
     pid_ = ::fork();
     if (pid_ == 0) serve();
-    for (int tries = 0; tries < 500 && !std::filesystem::exists(socket()); ++tries) ::usleep(5000);
+    for (int tries = 0; tries < 1000 && !serving::somebody_listens(socket()); ++tries)
+      ::usleep(5000);
   }
   ~Daemon() {
     ::kill(pid_, SIGKILL);
