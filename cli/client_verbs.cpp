@@ -10,6 +10,7 @@
 #include <optional>
 
 #include "cli/config_verb.hpp"
+#include "cli/daemon_verb.hpp"
 #include "cli/detach.hpp"
 #include "cli/status_text.hpp"
 #include "cli/table.hpp"
@@ -177,7 +178,13 @@ int restart(const Asked& asked) {
   auto old = connect(asked, code);
   if (!old) return code;
   std::string path = old->path();
-  if (code = end(*old, {{"verb", "restart"}}); code != kDone) return code;
+  auto config = config::load_config(*asked.sources);
+  if (!config) return complain(config.error().message);
+  auto succession = succeed(*old, *config);
+  if (!succession) return complain(succession.error().message);
+  if (!succession->asked) code = end(*old, {{"verb", "restart"}});
+  if (code != kDone) return code;
+  if (!succession->done) (void)old->wait_for_end(kPatience);
   // Its manager listens meanwhile: the connection waits for the successor.
   auto client = Client::connect(path);
   if (!client) return complain("no successor: " + client.error().message);

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -178,6 +179,34 @@ int start_daemon(DaemonStart start) {
   if (managed) return serve_for_manager(std::move(start));
   if (start.background) return start_in_background(std::move(start));
   return serve_for_holder(std::move(start), {});
+}
+
+base::Checked<Succession> succeed(serving::Client& old, const config::Config& config) {
+  constexpr time_t kPatience = 30;
+  bool here = ::geteuid() == 0 && old.hello().maps == serving::IdMaps::of_this_process();
+  int ends[2];
+  if (!here || ::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
+    return Succession{};
+  base::Fd ours(ends[0]), theirs(ends[1]);
+  timeval patience{.tv_sec = kPatience, .tv_usec = 0};
+  ::setsockopt(ours.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  raise_descriptor_limit();
+  const int fd = theirs.get();
+  TRY(answer, old.call({{"verb", "restart"}}, {&fd, 1}));
+  theirs.reset();
+  if (!serving::flag_of(answer, "hand_over")) return Succession{.asked = true};
+  DaemonStart start;
+  TRY(kept, serving::take_from_predecessor(ours));
+  start.config = config;
+  start.socket = old.path();
+  start.background = true;
+  start.autostart = !old.hello().service;
+  start.kept = std::move(kept);
+  start.predecessor = std::move(ours);
+  { serving::Client ended = std::move(old); }  // not to be held by the daemon, which is forked
+  if (start_daemon(std::move(start)) != kDone)
+    return base::refuse("this build could not take over; the daemon before goes on");
+  return Succession{.done = true, .asked = true};
 }
 
 Action prepare_daemon(CLI::App& options) {

@@ -6,6 +6,7 @@
 
 #include "cli/verbs.hpp"
 #include "config/config.hpp"
+#include "daemon/client.hpp"
 #include "daemon/keeper.hpp"
 
 namespace cli {
@@ -24,6 +25,14 @@ struct DaemonStart {
 
 /// The exit code, when it serves (`background`) or has served.
 int start_daemon(DaemonStart start);
+
+/// Lets a daemon of this build take over from a running one. False: it cannot be done from here
+/// (another namespace, or a service manager does it); then the daemon has been asked to start again
+/// as it is, if `asked`.
+struct Succession {
+  bool done = false, asked = false;
+};
+base::Checked<Succession> succeed(serving::Client& old, const config::Config& config);
 
 /// Row of the table of verbs.
 Action prepare_daemon(CLI::App& options);

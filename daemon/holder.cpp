@@ -142,6 +142,7 @@ bool Holder::start() {
     signals_.reset();
     ours.reset();
     holding_.on_ready = nullptr;
+    holding_.predecessor.reset();
     ::setpgid(0, 0);  // a terminal's ^C is for the holder, which passes it on
     sigset_t set = watched_signals();
     ::sigprocmask(SIG_UNBLOCK, &set, nullptr);

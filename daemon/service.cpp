@@ -199,8 +199,6 @@ base::Checked<base::Unit> Service::restart(base::Fd successor) {
   if (!keeper_.present())
     return base::refuse(
         "nobody keeps this daemon's mounts meanwhile: it runs without a service manager");
-  if (successor.valid() && !options_.held)
-    return base::refuse("this daemon is the service manager's: restart its unit");
   if (successor.valid()) keeper_.store(kSuccessor, successor.get());
   // After the answer to who asked.
   grace_ = server_->reactor().after(20, [this] { leave(kRestartCode); });

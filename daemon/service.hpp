@@ -46,6 +46,8 @@ class Service {
   void stop(bool now);
   /// Takes no new mounts, and leaves after the last one.
   void drain();
+  /// Whether the manager is a holder of ours.
+  bool held() const { return options_.held; }
   bool draining() const { return draining_; }
   /// Leaves, to be started again; `successor`: to the holder of a newer build, if it is valid.
   base::Checked<base::Unit> restart(base::Fd successor);

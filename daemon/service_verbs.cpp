@@ -37,8 +37,10 @@ Answered verb_restart(Call& call) {
   Service* service = call.control.life;
   if (!service) return no_service(call);
   if (call.fds.size() > 1) return base::refuse("restart takes one descriptor at most");
-  TRY_VOID(service->restart(call.fds.empty() ? base::Fd() : std::move(call.fds.front())));
-  return mounts_left(call);
+  // Under a service manager there is no holder to hand over: it starts what its unit names.
+  bool hand_over = !call.fds.empty() && service->held();
+  TRY_VOID(service->restart(hand_over ? std::move(call.fds.front()) : base::Fd()));
+  return Json{{"mounts", call.server.mounts().size()}, {"hand_over", hand_over}};
 }
 
 }  // namespace serving
