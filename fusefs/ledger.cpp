@@ -84,7 +84,7 @@ base::Checked<std::unique_ptr<Ledger>> Ledger::create(std::string_view build) {
   TRY_VOID(ledger->open_first(true));
   layout::Head& head = ledger->first_->head;
   head.version = layout::kVersion;
-  std::memcpy(head.build, build.data(), std::min(build.size(), sizeof head.build - 1));
+  build.copy(head.build, sizeof head.build - 1);
   head.segments[0] = static_cast<std::uint8_t>(Kind::head);
   std::atomic_signal_fence(std::memory_order_seq_cst);
   std::memcpy(head.magic, layout::kMagic, sizeof head.magic);
@@ -303,7 +303,7 @@ Ledger::Cell Ledger::name(std::uint64_t node, std::uint64_t parent, std::string_
   name->node = static_cast<std::uint32_t>(node);
   name->parent = static_cast<std::uint32_t>(parent);
   name->length = static_cast<std::uint8_t>(text.size());
-  std::memcpy(reinterpret_cast<char*>(name) + layout::kNameHead, text.data(), text.size());
+  text.copy(reinterpret_cast<char*>(name) + layout::kNameHead, text.size());
   publish(name->live, std::uint8_t{1});
   took(cells, index);
   return static_cast<Cell>(which << kCellShift | index) + 1;

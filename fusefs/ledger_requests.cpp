@@ -79,8 +79,8 @@ void Ledger::intend(const Plan& plan) {
   intent.handle = plan.handle;
   intent.length = static_cast<std::uint8_t>(std::min<std::size_t>(plan.name.size(), 255));
   intent.new_length = static_cast<std::uint8_t>(std::min<std::size_t>(plan.new_name.size(), 255));
-  std::memcpy(intent.name, plan.name.data(), intent.length);
-  std::memcpy(intent.new_name, plan.new_name.data(), intent.new_length);
+  plan.name.copy(intent.name, intent.length);
+  plan.new_name.copy(intent.new_name, intent.new_length);
   publish(intent.state, static_cast<std::uint8_t>(layout::Intent::kBegun));
   pass(Point::begun);
 }
