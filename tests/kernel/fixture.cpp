@@ -145,11 +145,18 @@ void OverlayMount::mount() {
   EXPECT_TRUE(is_mounted(merged()));
 }
 
+// What an earlier test's processes have left to us to bury is no daemon.
+static bool is_dead(pid_t pid) {
+  const std::string stat = read_file("/proc/" + std::to_string(pid) + "/stat");
+  const size_t name_end = stat.rfind(") ");
+  return name_end == std::string::npos || stat[name_end + 2] == 'Z';
+}
+
 void OverlayMount::adopt(const Ran& ran) {
   if (watchdog_ < 0) start_watchdog();
   if (ran.status != 0) return;
   for (const pid_t pid : children()) {
-    if (known_children().insert(pid).second) daemon_ = pid;
+    if (known_children().insert(pid).second && !is_dead(pid)) daemon_ = pid;
   }
 }
 
