@@ -10,7 +10,7 @@ import os
 import re
 import sys
 
-PRODUCT = ("base", "identity", "config", "ring", "fusefs", "seccomp", "daemon", "cli")
+PRODUCT = ("base", "identity", "images", "config", "ring", "fusefs", "seccomp", "daemon", "cli")
 CPP = (".cpp", ".hpp")
 SCRIPT = (".py", ".sh")
 MOST_LINES, MOST_FUNCTION_LINES, MOST_COLUMNS = 500, 70, 100
@@ -20,12 +20,13 @@ SKIPPED_FOLDERS = {".git", "build", "__pycache__", "corpus"}
 ARROWS = {
     "base": set(),
     "identity": {"base"},
+    "images": {"identity", "base"},
     "config": {"identity", "base"},
     "ring": {"base"},
     "fusefs": {"ring", "identity", "base"},
     "seccomp": {"ring", "identity", "base"},
     "daemon": {"base", "identity", "config", "ring", "fusefs", "seccomp"},
-    "cli": {"daemon", "config", "identity", "base"},
+    "cli": {"daemon", "config", "images", "identity", "base"},
 }
 # identity/ is pure: of base/ it may have the error types, of the system nothing.
 ONLY_HEADERS = {("identity", "base"): {"base/result.hpp"}}
