@@ -156,10 +156,12 @@ int end(Client& client, const Json& request) {
 /// The daemon may be in a namespace from which it cannot reach its mounts; this process can.
 base::Checked<base::Unit> detach_mounts(Client& client) {
   TRY(answer, client.call({{"verb", "mounts"}}));
-  std::vector<std::string> paths;
+  std::vector<std::string> devices;
   if (auto mounts = answer.find("mounts"); mounts != answer.end() && mounts->is_array())
-    for (const Json& mount : *mounts) paths.push_back(serving::text_of(mount, "path"));
-  for (const std::string& problem : detach_everywhere(paths).failed)
+    for (const Json& mount : *mounts)
+      if (std::string device = serving::text_of(mount, "device"); !device.empty())
+        devices.push_back(std::move(device));
+  for (const std::string& problem : detach_everywhere(devices).failed)
     std::fprintf(stderr, "usernetes-identity: %s\n", printable(problem).c_str());
   return base::Unit{};
 }

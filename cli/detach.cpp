@@ -17,39 +17,25 @@
 #include <sstream>
 
 #include "base/fd.hpp"
+#include "daemon/detach.hpp"
 
 namespace cli {
 namespace {
 
 using Inode = std::pair<dev_t, ino_t>;
 
-// The names of mountinfo write blank, tab, newline and backslash as \ and three octal digits.
-std::string unescaped(const std::string& raw) {
-  std::string out;
-  for (std::size_t i = 0; i < raw.size(); ++i) {
-    if (raw[i] == '\\' && i + 3 < raw.size()) {
-      out += static_cast<char>(std::strtol(raw.substr(i + 1, 3).c_str(), nullptr, 8));
-      i += 3;
-    } else {
-      out += raw[i];
-    }
-  }
-  return out;
-}
-
-// Those of `paths` that are FUSE mounts where this process is (proc_pid_mountinfo(5)).
+// The paths at which this process has FUSE mounts of `devices`; what is mounted later comes first.
+// The root of a container is not among them: it goes with the container.
 std::vector<std::string> mounts_of(const std::string& process,
-                                   const std::vector<std::string>& paths) {
-  std::vector<std::string> found;
+                                   const std::vector<std::string>& devices) {
   std::ifstream file(process + "/mountinfo");
-  for (std::string line; std::getline(file, line);) {
-    std::size_t dash = line.find(" - ");
-    if (dash == std::string::npos || line.compare(dash + 3, 4, "fuse") != 0) continue;
-    std::istringstream fields(line);
-    std::string skipped, path;
-    fields >> skipped >> skipped >> skipped >> skipped >> path;
-    path = unescaped(path);
-    if (std::find(paths.begin(), paths.end(), path) != paths.end()) found.push_back(path);
+  std::stringstream text;
+  text << file.rdbuf();
+  std::vector<std::string> found;
+  for (const serving::MountLine& line : serving::MountLine::parse(text.str())) {
+    bool ours = std::find(devices.begin(), devices.end(), line.device) != devices.end();
+    if (ours && line.path != "/" && line.type.starts_with("fuse"))
+      found.insert(found.begin(), line.path);
   }
   return found;
 }
@@ -96,7 +82,7 @@ void detach_at(const std::string& process, const base::Fd& mounts,
 
 }  // namespace
 
-Detached detach_everywhere(const std::vector<std::string>& paths) {
+Detached detach_everywhere(const std::vector<std::string>& devices) {
   Detached result;
   std::set<Inode> seen;
   struct End {
@@ -108,7 +94,7 @@ Detached detach_everywhere(const std::vector<std::string>& paths) {
     std::string process = std::string("/proc/") + entry->d_name;
     base::Fd mounts(::open((process + "/ns/mnt").c_str(), O_RDONLY | O_CLOEXEC));
     if (!mounts.valid() || !seen.insert(inode_of(mounts)).second) continue;
-    std::vector<std::string> there = mounts_of(process, paths);
+    std::vector<std::string> there = mounts_of(process, devices);
     if (!there.empty()) detach_at(process, mounts, there, result);
   }
   return result;

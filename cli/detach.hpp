@@ -10,9 +10,8 @@ struct Detached {
   std::size_t mounts = 0;
   std::vector<std::string> failed;  // a sentence each
 };
-/// Detaches (umount2(2), MNT_DETACH) the FUSE mounts at these paths in every mount namespace that a
-/// process of this user is in: its own, and those of podman's pause process and the like. What has
-/// been pivoted away, as a container's root, has another path and stays.
-Detached detach_everywhere(const std::vector<std::string>& paths);
+/// Detaches (umount2(2), MNT_DETACH) the FUSE mounts of these devices ("0:57") in every mount
+/// namespace that a process of this user is in: its own, podman's pause process', a container's.
+Detached detach_everywhere(const std::vector<std::string>& devices);
 
 }  // namespace cli

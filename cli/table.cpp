@@ -54,6 +54,7 @@ std::string printable(std::string_view raw) {
 
 std::string duration(double seconds) {
   if (!(seconds >= 0)) return "?";
+  if (seconds == 0) return "0 s";
   if (seconds < 1) return formatted("%.0f ms", seconds * 1000);
   if (seconds < 60) return formatted("%.1f s", seconds);
   struct Unit {

@@ -132,6 +132,7 @@ ring::Task<Answered> verb_mount(Call& call) {
   });
   co_await arrival->event.wait();
   patience.cancel();
+  if (call.control.life) call.control.life->count_mounts();
   if (arrival->ready && !arrival->error) {
     log::line(log::Level::info, "mount.ready", "mount=" + std::to_string(id));
     co_return Json{{"mount", id}};

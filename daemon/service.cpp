@@ -124,7 +124,8 @@ void Service::tick() {
 }
 
 void Service::count_mounts() {
-  keeper_.status("serving " + std::to_string(server_->mounts().size()) + " mounts");
+  std::size_t count = server_->mounts().size();
+  keeper_.status("serving " + std::to_string(count) + (count == 1 ? " mount" : " mounts"));
   if (!server_->mounts().empty()) return;
   if (stopping_ || draining_) return leave(0);
   std::uint32_t seconds = server_->config().daemon.idle_exit_s;

@@ -41,6 +41,8 @@ class Service {
   Keeper& keeper() { return keeper_; }
   Control& control() { return *control_; }
 
+  /// After a mount has come or gone: the manager is told, and without any it may be time to leave.
+  void count_mounts();
   /// Takes all mounts out of the mount namespaces that we can reach, and leaves when nobody uses
   /// them any more: after some seconds in any case, at once if `now`.
   void stop(bool now);
@@ -59,7 +61,6 @@ class Service {
   bool on_signal(int number);
   void reload();
   void tick();
-  void count_mounts();
   void consider_leaving();
   void leave(int code);
 

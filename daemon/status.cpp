@@ -96,6 +96,7 @@ MountStatus status_of(const Served& served) {
   MountStatus out;
   out.id = served.id;
   out.path = served.request.path;
+  out.device = served.request.device;
   out.writable = overlay.stack().writable;
   out.lowers = overlay.stack().layers.size() - (out.writable ? 1 : 0);
   out.age_s = static_cast<double>(::time(nullptr) - served.since);

@@ -26,6 +26,7 @@ constexpr int kStatusSchema = 1;
 struct MountStatus {
   std::uint64_t id = 0;
   std::string path;
+  std::string device;  // "0:57", as mountinfo has it; "" if it was not told
   std::size_t lowers = 0;
   bool writable = false;
   double age_s = 0;

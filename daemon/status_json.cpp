@@ -39,6 +39,7 @@ Json mount_json(const MountStatus& mount, bool detail) {
   out.update(changes_json(mount.changes));
   out["id"] = mount.id;
   out["path"] = mount.path;
+  out["device"] = mount.device;
   out["lowers"] = mount.lowers;
   out["writable"] = mount.writable;
   out["age_s"] = millis(mount.age_s);

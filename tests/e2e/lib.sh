@@ -126,7 +126,7 @@ world_users() {
     echo 'hpc:*:19000:0:99999:7:::' >>"$etc/shadow"
     echo "hpc:$SUB_FIRST:$SUB_COUNT" | tee "$etc/subuid" >"$etc/subgid"
     chown $HPC_UID:$HPC_UID "$WORLD/home"
-    [ -e "$etc/mtab" ] || ln -s ../proc/self/mounts "$etc/mtab"     # without it fusermount3 wants to keep one
+    [ -L "$etc/mtab" ] || [ -e "$etc/mtab" ] || ln -s ../proc/self/mounts "$etc/mtab"     # without it fusermount3 wants to keep one
     mount --bind "$etc" /etc
 }
 
