@@ -3,8 +3,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
-#include <cstdio>
 
 namespace fusefs {
 namespace {
@@ -12,7 +12,7 @@ namespace {
 namespace at = ring::at;
 
 constexpr std::size_t kRecordLimit = 256;  // longer values are corrupt anyway
-constexpr std::size_t kSidecarSize = 22;   // "%010u:%010u\n": rewritten in place, in one page
+using identity::kSidecarSize;
 
 // Calls `each` for every name of a NUL-separated list.
 template <class Each>
@@ -67,27 +67,10 @@ bool well_formed_redirect(std::string_view path) {
   }
 }
 
-std::uint64_t fnv64(std::string_view text) {
-  std::uint64_t hash = 0xcbf29ce484222325ull;
-  for (unsigned char c : text) hash = (hash ^ c) * 0x100000001b3ull;
-  return hash;
-}
-
 }  // namespace
 
 bool OwnerStore::needs_record(Owner owner) const {
   return on_disk(owner) != owner;
-}
-
-std::string OwnerStore::sidecar_name(std::string_view entry) {
-  std::string name(kSidecarPrefix);
-  // What begins like a hash is hashed as well, or it could be made to name another's sidecar.
-  if (entry.size() + name.size() <= 255 && !entry.starts_with('#')) return name.append(entry);
-  char digits[34];
-  std::snprintf(digits, sizeof digits, "#%016llx%016llx",
-                static_cast<unsigned long long>(fnv64(entry)),
-                static_cast<unsigned long long>(fnv64(std::string(entry.rbegin(), entry.rend()))));
-  return name.append(digits).append(entry.substr(0, 180));
 }
 
 Facts OwnerStore::read(const at::Where& where, const struct stat& st, bool sidecar) const {
@@ -162,29 +145,22 @@ void OwnerStore::read_sidecar(const at::Where& where, const struct stat& st, Fac
     facts.corrupt = true;
     return note_trouble(fd.error().value, facts);
   }
-  char text[kSidecarSize + 1] = {};
-  unsigned uid = 0, gid = 0;
-  char end = 0;
-  if (::pread(fd->get(), text, kSidecarSize, 0) != static_cast<ssize_t>(kSidecarSize) ||
-      std::sscanf(text, "%10u:%10u%c", &uid, &gid, &end) != 3 || end != '\n') {
+  char text[kSidecarSize];
+  const ssize_t got = ::pread(fd->get(), text, sizeof text, 0);
+  auto ids = identity::parse_sidecar({text, static_cast<std::size_t>(std::max<ssize_t>(got, 0))});
+  if (!ids || on_disk({ids->first, ids->second}) != Owner{st.st_uid, st.st_gid}) {
     facts.corrupt = true;
     return;
   }
-  Owner owner{uid, gid};
-  if (uid == identity::kNoId || gid == identity::kNoId ||
-      on_disk(owner) != Owner{st.st_uid, st.st_gid}) {
-    facts.corrupt = true;
-    return;
-  }
+  Owner owner{ids->first, ids->second};
   facts.owner = owner;
 }
 
 base::Result<> OwnerStore::write_sidecar(const at::Where& where, Owner owner) const {
   auto fd = at::open({where.dir, sidecar_name(where.name)}, O_WRONLY | O_CREAT, 0600);
   if (!fd) return tl::make_unexpected(fd.error());
-  char text[kSidecarSize + 1];
-  std::snprintf(text, sizeof text, "%010u:%010u\n", owner.uid, owner.gid);
-  if (::pwrite(fd->get(), text, kSidecarSize, 0) != static_cast<ssize_t>(kSidecarSize))
+  const std::string text = identity::format_sidecar(owner.uid, owner.gid);
+  if (::pwrite(fd->get(), text.data(), text.size(), 0) != static_cast<ssize_t>(text.size()))
     return base::fail(ENOSPC);
   return base::Unit{};
 }

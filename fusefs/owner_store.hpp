@@ -18,6 +18,7 @@
 #include "base/result.hpp"
 #include "fusefs/id_mapper.hpp"
 #include "identity/owner_record.hpp"
+#include "identity/sidecar.hpp"
 #include "ring/at.hpp"
 
 namespace fusefs {
@@ -42,7 +43,7 @@ struct Facts {
 inline constexpr std::string_view kWhiteoutPrefix = ".wh.";
 inline constexpr std::string_view kMetaPrefix = ".wh..wh.";
 inline constexpr std::string_view kOpaqueFile = ".wh..wh..opq";
-inline constexpr std::string_view kSidecarPrefix = ".wh..wh.un.";
+using identity::kSidecarPrefix;
 inline constexpr std::size_t kRedirectMax = 4095;  // bytes; a longer one is not read back
 
 class OwnerStore {
@@ -67,7 +68,7 @@ class OwnerStore {
   Owner on_disk(Owner owner) const { return {uids_.disk(owner.uid), gids_.disk(owner.gid)}; }
 
   /// The sidecar's name for an entry; long names are hashed to stay within NAME_MAX.
-  static std::string sidecar_name(std::string_view entry);
+  static std::string sidecar_name(std::string_view entry) { return identity::sidecar_name(entry); }
   static bool is_special(mode_t mode) { return !S_ISREG(mode) && !S_ISDIR(mode); }
 
  private:

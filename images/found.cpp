@@ -32,6 +32,13 @@ void Found::add(Id id, Weight weight, std::string_view origin, std::uint32_t cou
   fact.count = fact.count > UINT32_MAX - count ? UINT32_MAX : fact.count + count;
 }
 
+bool Found::add_again(Id id, Weight weight) {
+  auto known = facts_.find(id);
+  if (known == facts_.end() || weight < known->second.weight) return false;
+  if (known->second.count < UINT32_MAX) ++known->second.count;
+  return true;
+}
+
 void Found::add_all(const Found& other) {
   for (const auto& [id, fact] : other.facts_) add(id, fact.weight, fact.origin, fact.count);
   dropped_ += other.dropped_;

@@ -42,6 +42,9 @@ class Found {
 
   /// kNoId is counted as dropped. An origin is cut to 200 bytes.
   void add(Id id, Weight weight, std::string_view origin, std::uint32_t count = 1);
+  /// True: the id is known with this weight or a better one, and counted once more. Saves those who
+  /// see an id a million times the making of its origin.
+  bool add_again(Id id, Weight weight);
   void add_all(const Found& other);
   /// The most important first; within a weight ascending.
   std::vector<Id> by_importance() const;

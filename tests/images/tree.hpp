@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -39,6 +40,9 @@ class Tree {
   /// A hole at the end.
   void enlarge(const std::string& name, off_t size) const {
     ASSERT_EQ(::truncate(in(name).c_str(), size), 0);
+  }
+  void attribute(const std::string& name, const char* key, const std::string& value) const {
+    ASSERT_EQ(::lsetxattr((path_ / name).c_str(), key, value.data(), value.size(), 0), 0) << key;
   }
 
  private:

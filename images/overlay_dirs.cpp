@@ -1,0 +1,89 @@
+#include "images/overlay_dirs.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+
+namespace images {
+namespace {
+
+constexpr std::size_t kMostLower = 64 * 1024;  // bytes of the file `lower`: 30 for each layer
+// A layer that had less than this because others took all the time gets another chance.
+constexpr std::chrono::milliseconds kFairTime{1000};
+
+base::Fd open_directory(int at, const std::string& name) {
+  return base::Fd(::openat(at, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+}
+
+std::optional<std::string> read_small(int at, const char* name) {
+  base::Fd fd(::openat(at, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  struct stat status {};
+  if (!fd.valid() || ::fstat(fd.get(), &status) != 0 || !S_ISREG(status.st_mode) ||
+      static_cast<std::size_t>(status.st_size) > kMostLower)
+    return std::nullopt;
+  std::string text(static_cast<std::size_t>(status.st_size), '\0');
+  if (::read(fd.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size()))
+    return std::nullopt;
+  return text;
+}
+
+// "l/ABC" is a link to "../LAYERID/diff": a name of c/storage's that keeps mount options short.
+base::Fd open_lower(int storage, const std::string& name) {
+  if (!name.starts_with("l/") || name.find('/', 2) != name.npos) return base::Fd();
+  std::array<char, 256> target;
+  const ssize_t got = ::readlinkat(storage, name.c_str(), target.data(), target.size());
+  if (got <= 0 || got == static_cast<ssize_t>(target.size())) return base::Fd();
+  std::string_view text(target.data(), static_cast<std::size_t>(got));
+  if (!text.starts_with("../") || !text.ends_with("/diff")) return base::Fd();
+  text.remove_prefix(3);
+  text.remove_suffix(5);
+  if (text.empty() || text.front() == '.' || text.find('/') != text.npos) return base::Fd();
+  base::Fd layer = open_directory(storage, std::string(text));
+  return layer.valid() ? open_directory(layer.get(), "diff") : base::Fd();
+}
+
+}  // namespace
+
+std::optional<OverlayDirs> overlay_dirs_of(const std::string& merged) {
+  std::string path = merged;
+  while (path.size() > 1 && path.ends_with('/')) path.pop_back();
+  if (!path.ends_with("/merged")) return std::nullopt;
+  path.resize(path.size() - 7);
+  base::Fd container(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  base::Fd storage = container.valid() ? open_directory(container.get(), "..") : base::Fd();
+  if (!storage.valid()) return std::nullopt;
+  OverlayDirs dirs;
+  dirs.own = open_directory(container.get(), "diff");
+  auto lower = read_small(container.get(), "lower");
+  if (!lower || !dirs.own.valid()) return std::nullopt;
+  for (std::size_t begin = 0; begin < lower->size();) {
+    const std::size_t end = std::min(lower->find_first_of(":\n", begin), lower->size());
+    base::Fd layer = open_lower(storage.get(), lower->substr(begin, end - begin));
+    if (!layer.valid() || dirs.lower.size() >= kMostLayers) return std::nullopt;
+    dirs.lower.push_back(std::move(layer));
+    begin = end + 1;
+  }
+  return dirs;
+}
+
+base::Checked<LayerIds> read_cached_layer(int fd, const PlanCache& cache, Limits& limits,
+                                          const Progress& progress, CutLayer cut) {
+  struct stat status {};
+  if (::fstat(fd, &status) != 0) return base::refuse("a layer's directory can not be read");
+  const std::string key = cache_key(status);
+  if (auto known = cache.load(key); known && (known->complete || cut == CutLayer::take))
+    return std::move(*known);
+  const auto begin = std::chrono::steady_clock::now();
+  const bool had_time = limits.time >= kFairTime;
+  TRY(layer, read_layer(fd, limits, progress));
+  if (layer.complete || had_time) cache.store(key, layer);
+  const auto spent = std::chrono::duration_cast<std::chrono::milliseconds>(
+      std::chrono::steady_clock::now() - begin);
+  limits.time = std::max(limits.time - spent, std::chrono::milliseconds(1));
+  return layer;
+}
+
+}  // namespace images

@@ -1,0 +1,224 @@
+// The owners of all files below a directory.
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "base/fd.hpp"
+#include "identity/owner_record.hpp"
+#include "identity/sidecar.hpp"
+#include "images/rootfs.hpp"
+
+namespace images {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr std::size_t kMostValue = 256;  // bytes of a record; longer ones are not records
+
+// <dirent.h> has no name for what getdents64(2) fills in.
+struct KernelEntry {
+  std::uint64_t ino;
+  std::int64_t next;
+  std::uint16_t length;
+  std::uint8_t type;
+};
+constexpr std::size_t kNameAt = offsetof(KernelEntry, type) + 1;
+
+class Directory {
+ public:
+  Directory(base::Fd fd, std::size_t path_length) : fd_(std::move(fd)), path_length_(path_length) {}
+  /// The next name but "." and "..", empty at the end. Valid until the next call.
+  const char* next() {
+    for (;;) {
+      if (at_ >= size_ && !refill()) return nullptr;
+      KernelEntry entry;
+      std::memcpy(&entry, buffer_.get() + at_, kNameAt);
+      const char* name = buffer_.get() + at_ + kNameAt;
+      at_ += entry.length;
+      if (std::strcmp(name, ".") != 0 && std::strcmp(name, "..") != 0) return name;
+    }
+  }
+  int fd() const { return fd_.get(); }
+  /// Length of the path of the directory that this one is in.
+  std::size_t path_length() const { return path_length_; }
+
+ private:
+  static constexpr std::size_t kBuffer = 32 * 1024;
+
+  bool refill() {
+    if (!buffer_) buffer_ = std::make_unique<char[]>(kBuffer);
+    const long got = ::syscall(SYS_getdents64, fd_.get(), buffer_.get(), kBuffer);
+    at_ = 0;
+    size_ = got > 0 ? static_cast<std::size_t>(got) : 0;
+    return got > 0;
+  }
+  base::Fd fd_;
+  std::size_t path_length_;
+  std::unique_ptr<char[]> buffer_;
+  std::size_t at_ = 0, size_ = 0;
+};
+
+struct Owner {
+  Id uid, gid;
+};
+
+class Walk {
+ public:
+  Walk(const Limits& limits, const Progress& progress) : limits_(limits), progress_(progress) {}
+
+  void run(base::Fd root) {
+    struct stat status {};
+    if (::fstat(root.get(), &status) != 0) return cut("/: " + std::string(std::strerror(errno)));
+    device_ = status.st_dev;
+    const std::string self = "/proc/self/fd/" + std::to_string(root.get());
+    take(owner_by_record(self + "/.", {status.st_uid, status.st_gid}));
+    stack_.emplace_back(std::move(root), 0);
+    while (!stack_.empty() && within_limits()) {
+      const char* name = stack_.back().next();
+      if (name) {
+        look(stack_.back().fd(), name);
+      } else {
+        path_.resize(stack_.back().path_length());
+        stack_.pop_back();
+      }
+    }
+  }
+  Walked result() && { return std::move(walked_); }
+
+ private:
+  bool within_limits() {
+    ++walked_.files;
+    if (walked_.files > limits_.files)
+      cut("more than " + std::to_string(limits_.files) + " files; the rest was not looked at");
+    if (walked_.files % 64 != 0) return walked_.complete;
+    if (Clock::now() - begin_ > limits_.time)
+      cut("took longer than " + std::to_string(limits_.time.count()) + " ms; " +
+          std::to_string(walked_.files) + " files were looked at, the rest was not");
+    if (progress_ && walked_.files % 4096 == 0) progress_("files", walked_.files);
+    return walked_.complete;
+  }
+
+  void cut(const std::string& why) {
+    walked_.found.note(why);
+    walked_.complete = false;
+  }
+
+  void look(int directory, const char* name) {
+    struct stat status {};
+    if (std::string_view(name).starts_with(".wh.")) return;
+    if (::fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) != 0) return;
+    if (S_ISCHR(status.st_mode) && status.st_rdev == 0) return;  // a whiteout
+    const std::size_t length = path_.size();
+    path_.append("/").append(name);
+    Owner plain{status.st_uid, status.st_gid};
+    if (S_ISREG(status.st_mode) || S_ISDIR(status.st_mode))
+      take(owner_by_record("/proc/self/fd/" + std::to_string(directory) + "/" + name, plain));
+    else
+      take(owner_by_sidecar(directory, name, plain));
+    if (!S_ISDIR(status.st_mode) || status.st_dev != device_ || !enter(directory, name, length))
+      path_.resize(length);
+  }
+
+  bool enter(int directory, const char* name, std::size_t length) {
+    if (stack_.size() >= limits_.depth) {
+      cut(path_.substr(0, 100) + "...: directories deeper than " + std::to_string(limits_.depth) +
+          " levels were not looked at");
+      walked_.complete = true;  // the others are
+      return false;
+    }
+    base::Fd fd(::openat(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    if (!fd.valid()) {
+      walked_.found.note(path_ + ": " + std::strerror(errno));
+      return false;
+    }
+    stack_.emplace_back(std::move(fd), length);
+    return true;
+  }
+
+  std::optional<std::string_view> value(const std::string& path, std::string_view key) {
+    const ssize_t got =
+        ::lgetxattr(path.c_str(), std::string(key).c_str(), value_.data(), value_.size());
+    if (got < 0) return std::nullopt;
+    return std::string_view(value_.data(), static_cast<std::size_t>(got));
+  }
+
+  // In the order in which they win: the last one that is there and valid.
+  Owner owner_by_record(const std::string& path, Owner owner) {
+    if (!xattrs_) return owner;
+    const ssize_t got = ::llistxattr(path.c_str(), names_.data(), names_.size());
+    if (got < 0 && errno == ENOTSUP) xattrs_ = false;
+    if (got <= 0) return owner;
+    const std::string_view names(names_.data(), static_cast<std::size_t>(got));
+    if (names.find("user.") == names.npos && names.find("security.fuse") == names.npos)
+      return owner;
+    if (auto text = value(path, identity::kRootlessXattr))
+      if (auto ids = identity::parse_rootlesscontainers(*text)) {
+        if (ids->first != identity::kNoId) owner.uid = ids->first;
+        if (ids->second != identity::kNoId) owner.gid = ids->second;
+      }
+    for (auto key = identity::kOverrideXattrs.rbegin(); key != identity::kOverrideXattrs.rend();
+         ++key)
+      if (auto text = value(path, *key))
+        if (auto stat = identity::parse_override_stat(*text)) owner = {stat->uid, stat->gid};
+    if (auto text = value(path, identity::kUidXattr))
+      if (auto id = identity::parse_id(*text)) owner.uid = *id;
+    if (auto text = value(path, identity::kGidXattr))
+      if (auto id = identity::parse_id(*text)) owner.gid = *id;
+    return owner;
+  }
+
+  Owner owner_by_sidecar(int directory, const char* name, Owner owner) {
+    const std::string beside = identity::sidecar_name(name);
+    struct stat status {};
+    if (::fstatat(directory, beside.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0 ||
+        !S_ISREG(status.st_mode))
+      return owner;
+    base::Fd fd(::openat(directory, beside.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+    const ssize_t got = ::read(fd.get(), value_.data(), identity::kSidecarSize + 1);
+    auto ids =
+        identity::parse_sidecar({value_.data(), static_cast<std::size_t>(got < 0 ? 0 : got)});
+    return ids ? Owner{ids->first, ids->second} : owner;
+  }
+
+  void take(Owner owner) {
+    const bool uid = walked_.found.uids.add_again(owner.uid, Weight::owner);
+    const bool gid = walked_.found.gids.add_again(owner.gid, Weight::owner);
+    if (uid && gid) return;
+    const std::string origin = "owner of " + (path_.empty() ? "/" : path_);
+    if (!uid) walked_.found.uids.add(owner.uid, Weight::owner, origin);
+    if (!gid) walked_.found.gids.add(owner.gid, Weight::owner, origin);
+  }
+
+  const Limits& limits_;
+  const Progress& progress_;
+  const Clock::time_point begin_ = Clock::now();
+  Walked walked_;
+  dev_t device_ = 0;
+  std::string path_;  // of the entry being looked at, from the root: "/etc/passwd"
+  std::vector<Directory> stack_;
+  std::array<char, 65536> names_;
+  std::array<char, kMostValue> value_;
+  bool xattrs_ = true;  // false: this file system has none
+};
+
+}  // namespace
+
+base::Checked<Walked> read_tree(int root_fd, const Limits& limits, const Progress& progress) {
+  base::Fd root(::openat(root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!root.valid())
+    return base::refuse(std::string("the root of the image: ") + std::strerror(errno));
+  Walk walk(limits, progress);
+  walk.run(std::move(root));
+  return std::move(walk).result();
+}
+
+}  // namespace images
