@@ -45,8 +45,8 @@ struct JournalledSlots {
   identity::LiveSlots slots;
 };
 
-std::shared_ptr<identity::LiveSlots> make_slots(const identity::Pool& pool, const char* kind,
-                                                const config::Config& config) {
+std::shared_ptr<JournalledSlots> make_slots(const identity::Pool& pool, const char* kind,
+                                            const config::Config& config) {
   auto both = std::make_shared<JournalledSlots>(
       JournalledSlots{pool.is_full() ? nullptr : SlotJournal::open(kind, describe(pool, config)),
                       {pool, pool.hash_range(), config::rule(config), config::window(config),
@@ -57,6 +57,10 @@ std::shared_ptr<identity::LiveSlots> make_slots(const identity::Pool& pool, cons
     both->journal->begin(both->slots);
     both->journal->end(identity::kNoId, identity::kNoId);
   }
+  return both;
+}
+
+std::shared_ptr<identity::LiveSlots> slots_of(std::shared_ptr<JournalledSlots> both) {
   return {both, &both->slots};
 }
 
@@ -67,7 +71,9 @@ base::Checked<Identities> Identities::of_this_process(const config::Config& conf
   TRY(gids, read_pool("/proc/self/gid_map"));
   auto uid_slots = make_slots(uids, "uid", config);
   auto gid_slots = make_slots(gids, "gid", config);
-  return Identities{std::move(uids), std::move(gids), std::move(uid_slots), std::move(gid_slots)};
+  bool agreed = (uid_slots->journal || uids.is_full()) && (gid_slots->journal || gids.is_full());
+  return Identities{std::move(uids), std::move(gids), slots_of(std::move(uid_slots)),
+                    slots_of(std::move(gid_slots)), agreed};
 }
 
 // One kind of id for one mount. A mapping confines the slots to what it can show.
@@ -91,7 +97,7 @@ static base::Checked<fusefs::IdMapper> make_mapper(const identity::Pool& pool,
     if (!domain) return base::refuse(std::string(kind) + "mapping: " + domain.error().message);
     identity::Window window = config::window(config);
     for (Id id = window.first; id <= window.last; ++id) setup.foreign_slots &= domain->contains(id);
-    setup.slots = make_slots(*domain, kind, config);
+    setup.slots = slots_of(make_slots(*domain, kind, config));
   }
   return fusefs::IdMapper(std::move(setup));
 }

@@ -13,7 +13,8 @@ namespace serving {
 
 struct Identities {
   identity::Pool uids, gids;
-  std::shared_ptr<identity::LiveSlots> uid_slots, gid_slots;  // shared with other processes
+  std::shared_ptr<identity::LiveSlots> uid_slots, gid_slots;
+  bool agreed = true;  // false: no private runtime directory, so the slots are ours alone
   /// From /proc/self/uid_map and gid_map.
   static base::Checked<Identities> of_this_process(const config::Config& config);
   /// How one mount shows ids. Its mapping options confine the slots to what they can show.

@@ -109,13 +109,82 @@ std::vector<LiveSlots::Assignment> LiveSlots::assignments() const {
 
 bool LiveSlots::restore(Id true_id, Id slot) {
   if (true_id == kNoId || true_id == 0 || true_id == kNobody || pool_.is_full()) return false;
-  if (claimable(slot) && owner_[slot - claim_first_] == true_id) return true;
+  if (holds(true_id, slot)) return true;
   bool const wants_own = pool_.contains(true_id) && !claimable(true_id) && true_id != nobody_;
-  if (wants_own || !is_free(slot) || remembered(true_id) != kNoId) return false;
+  if (wants_own || !is_free(slot) || holds(true_id, remembered(true_id))) return false;
   Id const preferred = pool_.contains(true_id) ? true_id : hash_slot(true_id, range_, rule_);
   if (collisions_ == Collisions::share && slot != preferred) return false;
+  note_move(true_id, slot);
   take(true_id, slot, slot == preferred);
   return true;
+}
+
+LiveSlots::Choice LiveSlots::would_claim(Id true_id) const {
+  if (true_id == kNoId) return {};
+  if (pool_.is_full()) return {.slot = true_id};
+  if (true_id == kNobody && nobody_reserved_) return {.slot = nobody_};
+  if (Id const known = remembered(true_id); holds(true_id, known))
+    return {.slot = known, .first_choice = bool{first_choice_[known - claim_first_]}};
+  bool const is_unique = !claimable(true_id) || true_id == 0 || true_id == nobody_;
+  if (prefers_itself(true_id) && is_unique) return {.slot = true_id};
+  // restore() would not believe that root or nobody were given a slot.
+  if (true_id == 0 || true_id == kNobody) return {};
+  return new_slot(true_id);
+}
+
+// For an id that has none of its own yet.
+LiveSlots::Choice LiveSlots::new_slot(Id true_id) const {
+  bool const own = prefers_itself(true_id);
+  if (own && is_free(true_id)) return {.slot = true_id, .is_new = true};
+  if (free_.empty()) return {};
+  Id const hash = hash_slot(true_id, range_, rule_);
+  if (is_free(hash) && !(own && collisions_ == Collisions::share))
+    return {.slot = hash, .first_choice = !pool_.contains(true_id), .is_new = true};
+  if (collisions_ == Collisions::share) return {};
+  return {.slot = second_choice(hash), .first_choice = false, .is_new = true};
+}
+
+Id LiveSlots::claim(Id true_id) {
+  Choice choice = would_claim(true_id);
+  if (!choice.is_new) return choice.slot;
+  if (shared_) {
+    shared_->begin(*this);
+    choice = would_claim(true_id);
+  }
+  if (choice.is_new) {
+    note_move(true_id, choice.slot);
+    assign(true_id, choice.slot, choice.first_choice);
+  }
+  if (shared_) shared_->end(choice.is_new ? true_id : kNoId, choice.slot);
+  return choice.slot;
+}
+
+LiveSlots LiveSlots::trial() const {
+  LiveSlots copy = *this;
+  copy.shared_ = nullptr;
+  copy.hook_ = nullptr;
+  return copy;
+}
+
+void LiveSlots::refresh() {
+  if (!shared_) return;
+  shared_->begin(*this);
+  shared_->end(kNoId, kNoId);
+}
+
+std::vector<Id> LiveSlots::take_moved() {
+  return std::exchange(moved_, {});
+}
+
+bool LiveSlots::holds(Id true_id, Id slot) const {
+  return slot != kNoId && claimable(slot) && owner_[slot - claim_first_] == true_id;
+}
+
+// Natives count even if we have not shown them: a process before us may have.
+void LiveSlots::note_move(Id true_id, Id slot) {
+  Id const shown = remembered(true_id);
+  bool const was_shown = shown != kNoId || is_native(true_id) || stranger_count_ > 0;
+  if (was_shown && shown != slot && true_id != slot) moved_.push_back(true_id);
 }
 
 // Ids that no rule moves: mapped, and of no use to anybody else.

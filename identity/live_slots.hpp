@@ -59,6 +59,34 @@ class LiveSlots {
   /// What a process that carries `presented` really is. A pool id nobody was given yet becomes
   /// itself; the nobody id is 65534; an id outside the pool is returned unchanged.
   Id truth(Id presented);
+  /// The exclusive slot of an id that a process will run with (map mode): present()'s, but an id of
+  /// the pool gets one as well, and moves away from its number if somebody else has that. Assigned
+  /// and told to others like any other. kNoId: none is left, or `true_id` can not have one.
+  Id claim(Id true_id);
+  /// What claim() would answer at the moment; changes and reads nothing.
+  struct Choice {
+    Id slot = kNoId;
+    bool first_choice = true;
+    bool is_new = false;  // not assigned yet
+  };
+  Choice would_claim(Id true_id) const;
+  /// Who has this slot of the window; kNoId: nobody, or it is not of the window.
+  Id owner_of(Id slot) const { return claimable(slot) ? owner_[slot - claim_first_] : kNoId; }
+  /// Whether the slot can be somebody else's, now or later.
+  bool can_be_given(Id slot) const { return claimable(slot); }
+  Collisions collisions() const { return collisions_; }
+  /// The slots that can be given: [first, first + count).
+  Id first_slot() const { return claim_first_; }
+  std::size_t slot_count() const { return owner_.size(); }
+  /// A copy that tells nobody: to see what assignments would lead to.
+  LiveSlots trial() const;
+
+  /// Takes over what other processes have assigned meanwhile.
+  void refresh();
+  /// The ids whose slot is another than was shown since the last call: natives that moved away,
+  /// strangers that got one. No more than the window has slots.
+  std::vector<Id> take_moved();
+
   /// What strangers are shown as: 65534 where mapped, else the range's nobody, else the pool's last
   /// id. In a one-id pool that is its only id, which then means itself.
   Id nobody_id() const { return nobody_; }
@@ -80,8 +108,9 @@ class LiveSlots {
   void on_assign(std::function<void(Assignment const&)> hook) { hook_ = std::move(hook); }
   /// `shared` must outlive this object's use.
   void share_through(SharedSlots* shared) { shared_ = shared; }
-  /// Repeats a journalled assignment without calling the hook. False, and no change: the slot is
-  /// not free or not of the window, or the id has a slot already (equal to it: true).
+  /// Repeats a journalled assignment without calling the hook; one that contradicts what was shown
+  /// counts as a move. False, and no change: the slot is not free or not of the window, or the id
+  /// was assigned another one (equal to it: true).
   bool restore(Id true_id, Id slot);
 
  private:
@@ -99,6 +128,9 @@ class LiveSlots {
   bool is_native(Id true_id) const;
   Id second_choice(Id hash) const;
   Id choose_shared(Id true_id);
+  bool holds(Id true_id, Id slot) const;
+  Choice new_slot(Id true_id) const;
+  void note_move(Id true_id, Id slot);
   Id assign(Id true_id, Id slot, bool first_choice);
   void take(Id true_id, Id slot, bool first_choice);
   Id stranger(Id true_id);
@@ -118,6 +150,7 @@ class LiveSlots {
   std::unordered_map<Id, Id> high_;  // slot per higher true id that was given one
   std::vector<Id> strangers_;
   std::uint64_t stranger_count_ = 0;
+  std::vector<Id> moved_;
   std::function<void(Assignment const&)> hook_;
   SharedSlots* shared_ = nullptr;
 };

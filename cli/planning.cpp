@@ -1,0 +1,66 @@
+#include "cli/planning.hpp"
+
+#include <unistd.h>
+
+#include <set>
+
+#include "daemon/client.hpp"
+#include "daemon/identities.hpp"
+#include "daemon/user_namespace.hpp"
+
+namespace cli {
+namespace {
+
+constexpr int kDaemonPatience = 5;  // seconds
+
+identity::IdPlan plan_one(const identity::Pool& pool, identity::LiveSlots& slots,
+                          const std::vector<identity::Id>& wanted, Purpose purpose,
+                          std::size_t& assigned) {
+  slots.refresh();
+  if (purpose == Purpose::look) {
+    identity::LiveSlots trial = slots.trial();
+    return identity::plan_ids(pool, trial, wanted);
+  }
+  slots.on_assign([&assigned](const auto&) { ++assigned; });
+  identity::IdPlan plan = identity::plan_ids(pool, slots, wanted);
+  slots.on_assign(nullptr);
+  return plan;
+}
+
+}  // namespace
+
+base::Checked<std::string> enter_pool() {
+  return serving::enter_user_namespace();
+}
+
+base::Checked<Planned> plan_namespace(const config::Config& config, const WantedIds& wanted,
+                                      Purpose purpose) {
+  TRY(ids, serving::Identities::of_this_process(config));
+  serving::IdMaps maps = serving::IdMaps::of_this_process();
+  Planned planned;
+  planned.uid_pool = maps.uids;
+  planned.gid_pool = maps.gids;
+  planned.agreed = ids.agreed;
+  planned.uids = plan_one(ids.uids, *ids.uid_slots, wanted.uids, purpose, planned.assigned);
+  planned.gids = plan_one(ids.gids, *ids.gid_slots, wanted.gids, purpose, planned.assigned);
+  if (planned.assigned > 0) tell_daemons(config);
+  return planned;
+}
+
+void tell_daemons(const config::Config& config) {
+  serving::IdMaps here = serving::IdMaps::of_this_process();
+  std::set<std::string> sockets;
+  if (!config.daemon.socket.empty()) sockets.insert(config.daemon.socket);
+  if (std::string dir = serving::runtime_dir(); !dir.empty()) {
+    sockets.insert(dir + "/" + serving::service_socket());
+    sockets.insert(dir + "/" + serving::namespace_socket(here));
+  }
+  for (const std::string& path : sockets) {
+    if (::access(path.c_str(), F_OK) != 0) continue;
+    auto daemon = serving::Client::connect(path);
+    if (daemon && daemon->hello().maps == here)
+      (void)daemon->call({{"verb", "refresh"}}, {}, kDaemonPatience);
+  }
+}
+
+}  // namespace cli

@@ -1,0 +1,41 @@
+// Owns: what all verbs that plan have in common: to be in the pool's namespace, the pool and its
+// slots as they are now, the plan for both kinds of ids, and that the daemon hears of it.
+// Called by: the verbs plan, run, runtime and map. Never: starts a daemon, or reads an image.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "base/result.hpp"
+#include "config/config.hpp"
+#include "identity/id_plan.hpp"
+
+namespace cli {
+
+struct WantedIds {
+  std::vector<identity::Id> uids, gids;  // most important first, duplicates count once
+};
+
+struct Planned {
+  identity::IdPlan uids, gids;
+  std::string uid_pool, gid_pool;  // uid_map and gid_map of our namespace: whom the plan is for
+  /// Slots are agreed on with the user's other processes. False: $XDG_RUNTIME_DIR is not usable.
+  bool agreed = true;
+  std::size_t assigned = 0;  // slots that this plan was the first to want
+};
+
+/// A plain user becomes root of podman's user namespace, or of one like it; who is root already
+/// stays. Before anything else: not possible with threads or a ring. The text says what was done.
+base::Checked<std::string> enter_pool();
+
+/// `claim`: for a container that starts now; the daemon, if one runs, is told of new slots.
+/// `look`: as it would be; nothing is assigned.
+enum class Purpose : std::uint8_t { claim, look };
+base::Checked<Planned> plan_namespace(const config::Config& config, const WantedIds& wanted,
+                                      Purpose purpose = Purpose::claim);
+
+/// Lets the daemons that serve this namespace take over new slots at once, so that files whose
+/// owners have moved are shown right. Nothing happens where none runs; one that does not answer
+/// within seconds is passed over.
+void tell_daemons(const config::Config& config);
+
+}  // namespace cli

@@ -1,0 +1,62 @@
+// Owns: the id map of a namespace nested in ours: which ids it holds, and which had to stay out.
+// Called by: cli (plan, run, runtime, map). Never: writes a map; claims slots of LiveSlots only for
+// ids that the map then has.
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "identity/live_slots.hpp"
+#include "identity/pool.hpp"
+
+namespace identity {
+
+/// Most bytes of a map's text: the kernel takes less than a page, in one write (map_write,
+/// kernel/user_namespace.c).
+inline constexpr std::size_t kMaxMapBytes = 4095;
+
+/// Why an id is not in the map.
+enum class LeftOut : std::uint8_t {
+  invalid,  // kNoId
+  no_slot,  // no slot that is its own: see LiveSlots::claim
+  lines,    // kMaxExtents
+  bytes,    // kMaxMapBytes
+};
+/// A part of a sentence, for users: "60000: all slots of the pool are in use".
+const char* reason(LeftOut why);
+
+struct IdPlan {
+  struct Row {
+    Id true_id;
+    Id slot;
+    bool first_choice;
+    friend bool operator==(Row const&, Row const&) = default;
+  };
+  struct Missing {
+    Id true_id;
+    LeftOut why;
+    friend bool operator==(Missing const&, Missing const&) = default;
+  };
+  std::vector<Row> rows;          // the ids that were asked for and are mapped, by true id
+  std::vector<Extent> extents;    // the map: inside = true id, outside = id of ours; by inside
+  std::vector<Missing> left_out;  // asked for and not mapped, most important first
+  /// Ours maps every id as itself: there is no need for a nested namespace.
+  bool identity = false;
+
+  /// The id of ours that `true_id` is, whether or not it was asked for.
+  std::optional<Id> slot_of(Id true_id) const;
+  bool maps(Id true_id) const { return slot_of(true_id).has_value(); }
+};
+
+/// `wanted`: most important first; duplicates count once. 0 and nobody are in every map. What does
+/// not fit into the kernel's limits is left out, the least important first. Slots are claimed in an
+/// order that depends on the set of ids alone, so that all nodes choose alike. `fill`: the pool's
+/// ids outside the window are mapped to themselves as far as the limits allow.
+IdPlan plan_ids(Pool const& pool, LiveSlots& slots, std::span<Id const> wanted, bool fill = true);
+
+/// "60000 1633 1\n…", as it is written to uid_map.
+std::string map_text(std::span<Extent const> extents);
+
+}  // namespace identity
