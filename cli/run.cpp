@@ -1,5 +1,6 @@
 #include "cli/run.hpp"
 
+#include <algorithm>
 #include <cstdio>
 #include <string>
 #include <string_view>
@@ -33,12 +34,15 @@ bool asks_for_help(Words words) {
   return words.size() == 1 && (first == "-h" || first == "--help");
 }
 
-// No word, an option or a path first is a mount (or will be refused as one).
+// No word, an option or a path first is a mount (or will be refused as one). A verb that is given
+// another program's words is one whatever these are, unless -o follows at once.
 bool is_mount(Words words) {
   if (words.empty()) return true;
   std::string_view first = words.front();
-  return first.empty() || first.starts_with('-') || first.find('/') != first.npos ||
-         has_mount_options(words);
+  if (first.empty() || first.starts_with('-') || first.find('/') != first.npos) return true;
+  const Verb* verb = find_verb(first);
+  bool passes_on = verb && verb->passes_on;
+  return has_mount_options(passes_on ? words.first(std::min<std::size_t>(words.size(), 2)) : words);
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include "cli/config_verb.hpp"
 #include "cli/daemon_verb.hpp"
 #include "cli/install.hpp"
+#include "cli/run_verb.hpp"
 #include "cli/version.hpp"
 #include "config/mount_options.hpp"
 
@@ -35,6 +36,11 @@ constexpr Verb kVerbs[] = {
     {"mounts", "list the mounts that a daemon serves", prepare_mounts},
     {"reload", "give a daemon the settings as they are now", prepare_reload},
     {"restart", "replace a daemon while its mounts stay", prepare_restart},
+    {.name = "run",
+     .summary = "run a command with the ids it needs, without a container",
+     .prepare = prepare_run,
+     .usage_code = kRunFailed,
+     .passes_on = true},
     {"status", "show what a daemon serves, and how it does", prepare_status},
     {"stop", "end a daemon and its mounts", prepare_stop},
     {"version", "show the version, the libraries and what this machine's kernel offers",
@@ -42,7 +48,7 @@ constexpr Verb kVerbs[] = {
 };
 
 // CLI11 reports by exceptions; they end here.
-int read_options(CLI::App& app, std::span<const char* const> arguments) {
+int read_options(CLI::App& app, std::span<const char* const> arguments, int usage_code) {
   std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
   try {
     app.parse(reversed);
@@ -51,7 +57,7 @@ int read_options(CLI::App& app, std::span<const char* const> arguments) {
     return kDone;
   } catch (const CLI::Error& error) {
     return complain(app.get_name() + ": " + error.what() + "; see: " + app.get_name() + " --help",
-                    kUsage);
+                    usage_code);
   }
   return -1;
 }
@@ -120,7 +126,7 @@ const Verb* find_verb(std::string_view name) {
 int run_verb(const Verb& verb, std::span<const char* const> arguments) {
   CLI::App app{std::string(verb.summary), app_name(verb)};
   Action action = verb.prepare(app);
-  int code = read_options(app, arguments);
+  int code = read_options(app, arguments, verb.usage_code);
   return code >= 0 ? code : action();
 }
 

@@ -32,6 +32,8 @@ struct Verb {
   std::string_view summary;              // "show …", one line, no full stop
   Action (*prepare)(CLI::App& options);  // what options.footer() says goes into the manual page
   bool internal = false;                 // started by ourselves; in no list
+  int usage_code = kUsage;               // of a wrong option
+  bool passes_on = false;                // takes another program's words: -o there is no mount's
 };
 
 std::span<const Verb> verbs();

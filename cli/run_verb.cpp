@@ -1,0 +1,181 @@
+#include "cli/run_verb.hpp"
+
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+
+#include "cli/config_verb.hpp"
+#include "cli/planning.hpp"
+#include "daemon/nested_namespace.hpp"
+#include "identity/id_list.hpp"
+
+namespace cli {
+namespace {
+
+using identity::Id;
+
+struct Wanted {
+  std::shared_ptr<config::Sources> sources;
+  std::string mode = "map", user = "0", groups;
+  std::vector<std::string> ids;
+  bool keep_groups = false, no_new_privileges = false;
+  CLI::App* options = nullptr;
+};
+
+base::Checked<Id> one_id(const std::string& text, const std::string& option) {
+  Id id = 0;
+  const char* end = text.data() + text.size();
+  auto [stop, error] = std::from_chars(text.data(), end, id);
+  bool digits = !text.empty() && stop == end && text.find_first_not_of("0123456789") == text.npos;
+  if (digits && error == std::errc() && id != identity::kNoId) return id;
+  if (!text.empty() && text.find_first_not_of("0123456789") == text.npos)
+    return base::refuse(option + ": " + text + " is not an id: the highest is 4294967294");
+  return base::refuse(option + ": \"" + text +
+                      "\" is not a number; names are the container's, not this machine's: give "
+                      "the id");
+}
+
+base::Checked<serving::Person> person(const Wanted& wanted) {
+  serving::Person who;
+  std::size_t colon = wanted.user.find(':');
+  TRY(uid, one_id(wanted.user.substr(0, colon), "--user"));
+  who.uid = who.gid = uid;
+  if (colon != wanted.user.npos) {
+    TRY(gid, one_id(wanted.user.substr(colon + 1), "--user"));
+    who.gid = gid;
+  }
+  if (!wanted.groups.empty()) {
+    TRY(groups, identity::parse_id_list(wanted.groups));
+    who.groups = std::move(groups);
+  }
+  who.keep_groups = wanted.keep_groups;
+  return who;
+}
+
+base::Checked<WantedIds> ids_of(const Wanted& wanted, const serving::Person& who) {
+  WantedIds ids{.uids = {who.uid}, .gids = {who.gid}};
+  ids.gids.insert(ids.gids.end(), who.groups.begin(), who.groups.end());
+  for (const std::string& text : wanted.ids) {
+    TRY(more, identity::parse_id_list(text));
+    ids.uids.insert(ids.uids.end(), more.begin(), more.end());
+    ids.gids.insert(ids.gids.end(), more.begin(), more.end());
+  }
+  return ids;
+}
+
+// Whoever names an id on the command line shall not find out later that it is nobody.
+base::Checked<base::Unit> check_mapped(const identity::IdPlan& plan, const std::vector<Id>& asked,
+                                       const char* kind) {
+  std::string missing;
+  std::size_t count = 0;
+  for (const auto& left : plan.left_out) {
+    if (std::find(asked.begin(), asked.end(), left.true_id) == asked.end()) continue;
+    if (++count > 8) continue;
+    missing += (missing.empty() ? "" : ", ") + std::to_string(left.true_id) + " (" +
+               identity::reason(left.why) + ")";
+  }
+  if (count == 0) return base::Unit{};
+  if (count > 8) missing += " and " + std::to_string(count - 8) + " more";
+  return base::refuse(std::string("cannot map ") + kind + " " + missing +
+                      "; see: usernetes-identity map");
+}
+
+base::Checked<base::Unit> enter(const Wanted& wanted, const config::Config& config) {
+  TRY(who, person(wanted));
+  TRY(ids, ids_of(wanted, who));
+  TRY_VOID(enter_pool());
+  TRY(planned, plan_namespace(config, ids));
+  TRY_VOID(check_mapped(planned.uids, ids.uids, "uid"));
+  TRY_VOID(check_mapped(planned.gids, ids.gids, "gid"));
+  if (!planned.uids.identity || !planned.gids.identity)
+    TRY_VOID(serving::enter_nested_namespace(identity::map_text(planned.uids.extents),
+                                             identity::map_text(planned.gids.extents)));
+  TRY_VOID(serving::become(who));
+  if (wanted.no_new_privileges && ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+    return base::refuse(std::string("no_new_privs: ") + std::strerror(errno));
+  return base::Unit{};
+}
+
+int execute(std::vector<std::string> command) {
+  std::vector<char*> argv;
+  for (std::string& word : command) argv.push_back(word.data());
+  argv.push_back(nullptr);
+  ::execvp(argv[0], argv.data());
+  int error = errno;
+  return complain(command.front() + ": " + std::strerror(error),
+                  error == ENOENT ? kNotFound : kNotExecutable);
+}
+
+// What follows our own options: the command and its arguments, unread.
+base::Checked<std::vector<std::string>> command_of(const CLI::App& options) {
+  auto words = options.remaining();
+  bool marked = !words.empty() && words.front() == "--";
+  if (marked) words.erase(words.begin());
+  if (words.empty()) return base::refuse("no command; see: usernetes-identity run --help");
+  if (!marked && words.front().starts_with('-'))
+    return base::refuse("no option " + words.front() + "; see: usernetes-identity run --help");
+  return words;
+}
+
+base::Checked<base::Unit> check_mode(const std::string& mode) {
+  if (mode == "map") return base::Unit{};
+  if (mode == "slot" || mode == "virtual")
+    return base::refuse("--mode " + mode +
+                        " is not built yet; --mode map works, with each id that "
+                        "the command needs named by --user, --groups or --id");
+  return base::refuse("--mode " + mode + ": no such mode; it is map");
+}
+
+int run_command(const Wanted& wanted) {
+  auto command = command_of(*wanted.options);
+  if (!command) return complain("run: " + command.error().message, kRunFailed);
+  if (auto mode = check_mode(wanted.mode); !mode)
+    return complain("run: " + mode.error().message, kRunFailed);
+  auto config = config::load_config(*wanted.sources);
+  if (!config) return complain(config.error().message, kRunFailed);
+  if (auto done = enter(wanted, *config); !done)
+    return complain("run: " + done.error().message, kRunFailed);
+  return execute(std::move(*command));
+}
+
+}  // namespace
+
+Action prepare_run(CLI::App& options) {
+  auto wanted = std::make_shared<Wanted>();
+  wanted->options = &options;
+  options.prefix_command();
+  wanted->sources = add_set_option(options);
+  options
+      .add_option("--user", wanted->user,
+                  "who the command is; the group is the same number unless given; default: 0")
+      ->type_name("UID[:GID]");
+  options.add_option("--groups", wanted->groups, "supplementary groups; default: none")
+      ->type_name("LIST");
+  options
+      .add_flag("--keep-groups", wanted->keep_groups,
+                "keep the caller's supplementary groups, which are seen as 65534")
+      ->excludes("--groups");
+  options
+      .add_option("--id", wanted->ids,
+                  "more ids that the command may become or give to files, as 60000,70000-70010")
+      ->type_name("LIST")
+      ->expected(1)
+      ->take_all();
+  options.add_option("--mode", wanted->mode, "how processes get their ids; only map is built")
+      ->type_name("map");
+  options.add_flag("--no-new-privileges", wanted->no_new_privileges,
+                   "set-id programs give no other id (prctl PR_SET_NO_NEW_PRIVS)");
+  options.footer(
+      "usage: usernetes-identity run [OPTION...] [--] COMMAND [ARGUMENT...]\n"
+      "The command replaces this process: exit code, signals, terminal, descriptors and directory "
+      "are its own. Exit code 125: it was not started; 126: it cannot be executed; 127: it was not "
+      "found.");
+  return [wanted] { return run_command(*wanted); };
+}
+
+}  // namespace cli
