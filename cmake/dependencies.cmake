@@ -1,5 +1,7 @@
 # What each library needs beyond our own code. All of it is Debian's.
 pkg_check_modules(FUSE3 REQUIRED IMPORTED_TARGET fuse3)
+pkg_check_modules(LIBARCHIVE REQUIRED IMPORTED_TARGET libarchive)
+pkg_check_modules(YAML REQUIRED IMPORTED_TARGET yaml-0.1)
 find_package(spdlog REQUIRED)
 find_package(fmt REQUIRED)
 find_package(tomlplusplus REQUIRED)
@@ -15,6 +17,9 @@ function(uni_needs folder)
 endfunction()
 
 uni_needs(base spdlog::spdlog fmt::fmt)
+# libarchive is opened when an archive is read (images/archive_library.cpp); only its header is needed.
+uni_needs(images nlohmann_json::nlohmann_json PkgConfig::YAML ${CMAKE_DL_LIBS})
+target_include_directories(uni_images PRIVATE ${LIBARCHIVE_INCLUDE_DIRS})
 uni_needs(config tomlplusplus::tomlplusplus)
 uni_needs(daemon PkgConfig::FUSE3 fmt::fmt nlohmann_json::nlohmann_json)
 uni_needs(cli CLI11::CLI11 nlohmann_json::nlohmann_json PkgConfig::FUSE3 PkgConfig::LIBURING)

@@ -13,15 +13,23 @@ base::Checked<LayerIds> read_layer(int root_fd, const Limits& limits, const Prog
   return layer;
 }
 
+LayerIds combine(std::span<const LayerIds> bottom_first) {
+  LayerIds all;
+  for (const LayerIds& layer : bottom_first) {
+    all.owners.add_all(layer.owners);
+    all.complete = all.complete && layer.complete;
+    for (std::size_t i = 0; i < kAccountPaths.size(); ++i)
+      if (layer.accounts[i]) all.accounts[i] = layer.accounts[i];
+  }
+  return all;
+}
+
 FoundIds merge(std::span<const LayerIds> bottom_first) {
+  const LayerIds one = combine(bottom_first);
   FoundIds all;
-  for (std::size_t i = 0; i < kAccountPaths.size(); ++i)
-    for (std::size_t at = bottom_first.size(); at-- > 0;)
-      if (bottom_first[at].accounts[i]) {
-        all.add_all(*bottom_first[at].accounts[i]);
-        break;
-      }
-  for (const LayerIds& layer : bottom_first) all.add_all(layer.owners);
+  for (const auto& accounts : one.accounts)
+    if (accounts) all.add_all(*accounts);
+  all.add_all(one.owners);
   return all;
 }
 

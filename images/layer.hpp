@@ -22,7 +22,9 @@ struct LayerIds {
 /// Of an unpacked layer.
 base::Checked<LayerIds> read_layer(int root_fd, const Limits& limits, const Progress& progress);
 
-/// Owners of all layers; of each account file the uppermost version.
+/// The layers as one: owners of all, of each account file the uppermost version.
+LayerIds combine(std::span<const LayerIds> bottom_first);
+/// The same without telling the parts from each other.
 FoundIds merge(std::span<const LayerIds> bottom_first);
 
 }  // namespace images

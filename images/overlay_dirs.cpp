@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <array>
 
+#include "images/files.hpp"
+
 namespace images {
 namespace {
 
@@ -16,18 +18,6 @@ constexpr std::chrono::milliseconds kFairTime{1000};
 
 base::Fd open_directory(int at, const std::string& name) {
   return base::Fd(::openat(at, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-}
-
-std::optional<std::string> read_small(int at, const char* name) {
-  base::Fd fd(::openat(at, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
-  struct stat status {};
-  if (!fd.valid() || ::fstat(fd.get(), &status) != 0 || !S_ISREG(status.st_mode) ||
-      static_cast<std::size_t>(status.st_size) > kMostLower)
-    return std::nullopt;
-  std::string text(static_cast<std::size_t>(status.st_size), '\0');
-  if (::read(fd.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size()))
-    return std::nullopt;
-  return text;
 }
 
 // "l/ABC" is a link to "../LAYERID/diff": a name of c/storage's that keeps mount options short.
@@ -57,7 +47,7 @@ std::optional<OverlayDirs> overlay_dirs_of(const std::string& merged) {
   if (!storage.valid()) return std::nullopt;
   OverlayDirs dirs;
   dirs.own = open_directory(container.get(), "diff");
-  auto lower = read_small(container.get(), "lower");
+  auto lower = read_text_in(container.get(), "lower", kMostLower, "lower");
   if (!lower || !dirs.own.valid()) return std::nullopt;
   for (std::size_t begin = 0; begin < lower->size();) {
     const std::size_t end = std::min(lower->find_first_of(":\n", begin), lower->size());
@@ -70,12 +60,15 @@ std::optional<OverlayDirs> overlay_dirs_of(const std::string& merged) {
 }
 
 base::Checked<LayerIds> read_cached_layer(int fd, const PlanCache& cache, Limits& limits,
-                                          const Progress& progress, CutLayer cut) {
+                                          const Progress& progress, CutLayer cut,
+                                          bool* from_cache) {
   struct stat status {};
   if (::fstat(fd, &status) != 0) return base::refuse("a layer's directory can not be read");
   const std::string key = cache_key(status);
-  if (auto known = cache.load(key); known && (known->complete || cut == CutLayer::take))
+  if (auto known = cache.load(key); known && (known->complete || cut == CutLayer::take)) {
+    if (from_cache) *from_cache = true;
     return std::move(*known);
+  }
   const auto begin = std::chrono::steady_clock::now();
   const bool had_time = limits.time >= kFairTime;
   TRY(layer, read_layer(fd, limits, progress));

@@ -26,6 +26,7 @@ std::optional<OverlayDirs> overlay_dirs_of(const std::string& merged);
 enum class CutLayer : bool { read_again, take };
 /// The ids of an unpacked layer that does not change any more.
 base::Checked<LayerIds> read_cached_layer(int fd, const PlanCache& cache, Limits& limits,
-                                          const Progress& progress, CutLayer cut);
+                                          const Progress& progress, CutLayer cut,
+                                          bool* from_cache = nullptr);
 
 }  // namespace images

@@ -4,11 +4,10 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <array>
 #include <charconv>
 #include <memory>
 
-#include "base/fd.hpp"
+#include "images/files.hpp"
 
 namespace images {
 namespace {
@@ -86,16 +85,6 @@ base::Fd open_ours(const std::string& path) {
   return fd;
 }
 
-std::string read_all(int fd) {
-  std::string text;
-  std::array<char, 65536> buffer;
-  for (;;) {
-    const ssize_t got = ::read(fd, buffer.data(), buffer.size());
-    if (got <= 0 || text.size() > kMostText) return text;
-    text.append(buffer.data(), static_cast<std::size_t>(got));
-  }
-}
-
 void make_directories(const std::string& path) {
   for (std::size_t at = 1; at != path.npos; ++at) {
     at = path.find('/', at);
@@ -162,7 +151,8 @@ std::optional<LayerIds> PlanCache::load(const std::string& key) const {
   if (directory_.empty()) return std::nullopt;
   base::Fd fd = open_ours(directory_ + "/" + key);
   if (!fd.valid()) return std::nullopt;
-  return parse_cache(read_all(fd.get()));
+  auto text = read_text(fd.get(), kMostText, key);
+  return text ? parse_cache(*text) : std::nullopt;
 }
 
 void PlanCache::store(const std::string& key, const LayerIds& layer) const {

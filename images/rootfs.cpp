@@ -1,46 +1,20 @@
 #include "images/rootfs.hpp"
 
-#include <fcntl.h>
-#include <linux/openat2.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <array>
 #include <cstring>
 
-#include "base/fd.hpp"
+#include "images/files.hpp"
 
 namespace images {
-namespace {
-
-// `path` as a process with that root directory would resolve it. The first open only names the
-// file: a fifo or a device must not be opened at all.
-base::Result<base::Fd> open_file(int root_fd, const char* path) {
-  open_how how{};
-  how.flags = O_PATH | O_CLOEXEC;
-  how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
-  base::Fd named(static_cast<int>(::syscall(SYS_openat2, root_fd, path, &how, sizeof how)));
-  if (!named.valid()) return base::fail_errno();
-  struct stat status {};
-  TRY_VOID(base::check(::fstat(named.get(), &status)));
-  if (!S_ISREG(status.st_mode)) return base::fail(EMEDIUMTYPE);
-  const std::string again = "/proc/self/fd/" + std::to_string(named.get());
-  base::Fd file(::open(again.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
-  if (!file.valid()) return base::fail_errno();
-  return file;
-}
-
-}  // namespace
-
 bool read_account_file(int root_fd, AccountFile kind, FoundIds& found) {
   const std::string path(kAccountPaths[static_cast<std::size_t>(kind)]);
-  auto file = open_file(root_fd, path.c_str());
+  auto file = open_in_root(root_fd, path);
   if (!file && (file.error().value == ENOENT || file.error().value == ENOTDIR)) return false;
   if (!file) {
-    const bool odd = file.error().value == EMEDIUMTYPE;
-    found.note("/" + path + ": " +
-               (odd ? "is not a regular file" : std::strerror(file.error().value)));
+    found.note("/" + path + ": " + reason(file.error()));
     return true;
   }
   AccountReader reader(kind, found);

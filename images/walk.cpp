@@ -13,14 +13,13 @@
 #include <utility>
 
 #include "base/fd.hpp"
-#include "identity/owner_record.hpp"
 #include "identity/sidecar.hpp"
+#include "images/meter.hpp"
+#include "images/owner.hpp"
 #include "images/rootfs.hpp"
 
 namespace images {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t kMostValue = 256;  // bytes of a record; longer ones are not records
 
@@ -67,17 +66,13 @@ class Directory {
   std::size_t at_ = 0, size_ = 0;
 };
 
-struct Owner {
-  Id uid, gid;
-};
-
 class Walk {
  public:
-  Walk(const Limits& limits, const Progress& progress) : limits_(limits), progress_(progress) {}
+  Walk(const Limits& limits, const Progress& progress) : meter_(limits, progress) {}
 
   void run(base::Fd root) {
     struct stat status {};
-    if (::fstat(root.get(), &status) != 0) return cut("/: " + std::string(std::strerror(errno)));
+    if (::fstat(root.get(), &status) != 0) return;
     device_ = status.st_dev;
     const std::string self = "/proc/self/fd/" + std::to_string(root.get());
     take(owner_by_record(self + "/.", {status.st_uid, status.st_gid}));
@@ -92,24 +87,16 @@ class Walk {
       }
     }
   }
-  Walked result() && { return std::move(walked_); }
+  Walked result() && {
+    walked_.files = meter_.files();
+    return std::move(walked_);
+  }
 
  private:
   bool within_limits() {
-    ++walked_.files;
-    if (walked_.files > limits_.files)
-      cut("more than " + std::to_string(limits_.files) + " files; the rest was not looked at");
-    if (walked_.files % 64 != 0) return walked_.complete;
-    if (Clock::now() - begin_ > limits_.time)
-      cut("took longer than " + std::to_string(limits_.time.count()) + " ms; " +
-          std::to_string(walked_.files) + " files were looked at, the rest was not");
-    if (progress_ && walked_.files % 4096 == 0) progress_("files", walked_.files);
-    return walked_.complete;
-  }
-
-  void cut(const std::string& why) {
-    walked_.found.note(why);
-    walked_.complete = false;
+    if (meter_.spend_file()) return true;
+    walked_.found.note(meter_.why());
+    return walked_.complete = false;
   }
 
   void look(int directory, const char* name) {
@@ -129,10 +116,9 @@ class Walk {
   }
 
   bool enter(int directory, const char* name, std::size_t length) {
-    if (stack_.size() >= limits_.depth) {
-      cut(path_.substr(0, 100) + "...: directories deeper than " + std::to_string(limits_.depth) +
-          " levels were not looked at");
-      walked_.complete = true;  // the others are
+    if (stack_.size() >= meter_.limits().depth) {
+      walked_.found.note(path_.substr(0, 100) + "...: directories deeper than " +
+                         std::to_string(meter_.limits().depth) + " levels were not looked at");
       return false;
     }
     base::Fd fd(::openat(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
@@ -151,7 +137,6 @@ class Walk {
     return std::string_view(value_.data(), static_cast<std::size_t>(got));
   }
 
-  // In the order in which they win: the last one that is there and valid.
   Owner owner_by_record(const std::string& path, Owner owner) {
     if (!xattrs_) return owner;
     const ssize_t got = ::llistxattr(path.c_str(), names_.data(), names_.size());
@@ -160,20 +145,7 @@ class Walk {
     const std::string_view names(names_.data(), static_cast<std::size_t>(got));
     if (names.find("user.") == names.npos && names.find("security.fuse") == names.npos)
       return owner;
-    if (auto text = value(path, identity::kRootlessXattr))
-      if (auto ids = identity::parse_rootlesscontainers(*text)) {
-        if (ids->first != identity::kNoId) owner.uid = ids->first;
-        if (ids->second != identity::kNoId) owner.gid = ids->second;
-      }
-    for (auto key = identity::kOverrideXattrs.rbegin(); key != identity::kOverrideXattrs.rend();
-         ++key)
-      if (auto text = value(path, *key))
-        if (auto stat = identity::parse_override_stat(*text)) owner = {stat->uid, stat->gid};
-    if (auto text = value(path, identity::kUidXattr))
-      if (auto id = identity::parse_id(*text)) owner.uid = *id;
-    if (auto text = value(path, identity::kGidXattr))
-      if (auto id = identity::parse_id(*text)) owner.gid = *id;
-    return owner;
+    return owner_by_records(owner, [&](std::string_view key) { return value(path, key); });
   }
 
   Owner owner_by_sidecar(int directory, const char* name, Owner owner) {
@@ -189,18 +161,9 @@ class Walk {
     return ids ? Owner{ids->first, ids->second} : owner;
   }
 
-  void take(Owner owner) {
-    const bool uid = walked_.found.uids.add_again(owner.uid, Weight::owner);
-    const bool gid = walked_.found.gids.add_again(owner.gid, Weight::owner);
-    if (uid && gid) return;
-    const std::string origin = "owner of " + (path_.empty() ? "/" : path_);
-    if (!uid) walked_.found.uids.add(owner.uid, Weight::owner, origin);
-    if (!gid) walked_.found.gids.add(owner.gid, Weight::owner, origin);
-  }
+  void take(Owner owner) { add_owner(walked_.found, owner, path_); }
 
-  const Limits& limits_;
-  const Progress& progress_;
-  const Clock::time_point begin_ = Clock::now();
+  Meter meter_;
   Walked walked_;
   dev_t device_ = 0;
   std::string path_;  // of the entry being looked at, from the root: "/etc/passwd"
