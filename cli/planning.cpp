@@ -16,7 +16,6 @@ constexpr int kDaemonPatience = 5;  // seconds
 identity::IdPlan plan_one(const identity::Pool& pool, identity::LiveSlots& slots,
                           const std::vector<identity::Id>& wanted, Purpose purpose,
                           std::size_t& assigned) {
-  slots.refresh();
   if (purpose == Purpose::look) {
     identity::LiveSlots trial = slots.trial();
     return identity::plan_ids(pool, trial, wanted);
@@ -35,7 +34,8 @@ base::Checked<std::string> enter_pool() {
 
 base::Checked<Planned> plan_namespace(const config::Config& config, const WantedIds& wanted,
                                       Purpose purpose) {
-  TRY(ids, serving::Identities::of_this_process(config));
+  TRY(ids, serving::Identities::of_this_process(
+               config, purpose == Purpose::look ? serving::SlotUse::look : serving::SlotUse::plan));
   serving::IdMaps maps = serving::IdMaps::of_this_process();
   Planned planned;
   planned.uid_pool = maps.uids;

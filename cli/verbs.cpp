@@ -9,6 +9,7 @@
 #include "cli/daemon_verb.hpp"
 #include "cli/install.hpp"
 #include "cli/run_verb.hpp"
+#include "cli/map_verb.hpp"
 #include "cli/version.hpp"
 #include "config/mount_options.hpp"
 
@@ -32,6 +33,7 @@ constexpr Verb kVerbs[] = {
     {"install", "write a user's units, settings file and link, or remove them again",
      prepare_install},
     {"log-level", "show or change how much a daemon logs", prepare_log_level},
+    {"map", "show what an id becomes in the pool, and who has a slot", prepare_map},
     {"metrics", "print a daemon's counters in Prometheus' text format", prepare_metrics},
     {"mounts", "list the mounts that a daemon serves", prepare_mounts},
     {"reload", "give a daemon the settings as they are now", prepare_reload},

@@ -46,17 +46,17 @@ struct JournalledSlots {
 };
 
 std::shared_ptr<JournalledSlots> make_slots(const identity::Pool& pool, const char* kind,
-                                            const config::Config& config) {
+                                            const config::Config& config,
+                                            SlotUse use = SlotUse::serve) {
   auto both = std::make_shared<JournalledSlots>(
-      JournalledSlots{pool.is_full() ? nullptr : SlotJournal::open(kind, describe(pool, config)),
+      JournalledSlots{nullptr,
                       {pool, pool.hash_range(), config::rule(config), config::window(config),
                        config::collisions(config)}});
+  if (!pool.is_full())
+    both->journal = SlotJournal::open(kind, describe(pool, config), both->slots.free_slots(), use);
   both->slots.on_assign([kind](const auto& assignment) { log_assignment(kind, assignment); });
   both->slots.share_through(both->journal.get());
-  if (both->journal) {  // what has been assigned already, by whomever, is known from the start
-    both->journal->begin(both->slots);
-    both->journal->end(identity::kNoId, identity::kNoId);
-  }
+  both->slots.refresh();  // what has been assigned already, by whomever, is known from the start
   return both;
 }
 
@@ -66,11 +66,11 @@ std::shared_ptr<identity::LiveSlots> slots_of(std::shared_ptr<JournalledSlots> b
 
 }  // namespace
 
-base::Checked<Identities> Identities::of_this_process(const config::Config& config) {
+base::Checked<Identities> Identities::of_this_process(const config::Config& config, SlotUse use) {
   TRY(uids, read_pool("/proc/self/uid_map"));
   TRY(gids, read_pool("/proc/self/gid_map"));
-  auto uid_slots = make_slots(uids, "uid", config);
-  auto gid_slots = make_slots(gids, "gid", config);
+  auto uid_slots = make_slots(uids, "uid", config, use);
+  auto gid_slots = make_slots(gids, "gid", config, use);
   bool agreed = (uid_slots->journal || uids.is_full()) && (gid_slots->journal || gids.is_full());
   return Identities{std::move(uids), std::move(gids), slots_of(std::move(uid_slots)),
                     slots_of(std::move(gid_slots)), agreed};

@@ -12,6 +12,7 @@
 #include "base/log.hpp"
 #include "daemon/detach.hpp"
 #include "daemon/holder.hpp"
+#include "daemon/refresh.hpp"
 #include "daemon/slot_journal.hpp"
 
 namespace serving {
@@ -69,6 +70,7 @@ base::Checked<std::unique_ptr<Service>> Service::make(ServiceOptions options, Ke
   };
   self->server_->on_signal_number = [self](int number) { return self->on_signal(number); };
   self->recovery_->take_over();
+  ring::spawn(refresh_quietly(*self->server_));  // ids may have moved while nobody served
   bool person = self->options_.person;
   self->control_ = std::make_unique<Control>(*self->server_, std::move(listening), person);
   self->control_->life = self;

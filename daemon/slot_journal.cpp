@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 
@@ -14,12 +15,33 @@ namespace serving {
 namespace {
 
 constexpr off_t kJournalLimit = 1024 * 1024;  // far more than any window has slots
-constexpr int kLockTries = 20;
-constexpr useconds_t kLockPause = 500;  // microseconds: 10 ms in all
+constexpr int kTries = 20, kPatientTries = 4000;
+constexpr useconds_t kLockPause = 500;  // microseconds
+
+// Each line stands for a slot that was given away.
+std::size_t count_lines(int file) {
+  std::size_t count = 0;
+  char bytes[4096];
+  ssize_t got = 0;
+  for (off_t at = 0; at < kJournalLimit; at += got) {
+    got = ::pread(file, bytes, sizeof bytes, at);
+    if (got <= 0) break;
+    count += static_cast<std::size_t>(std::count(bytes, bytes + got, '\n'));
+  }
+  return count;
+}
+
+// A container without a mount of ours (its image elsewhere, or `run`) may still have ids of a
+// window that was half full when the last user left. It keeps them in its processes; a later one
+// may be given the same slots, as after a reboot of our directory.
+bool begin_anew(int file, std::size_t slots) {
+  return count_lines(file) * 2 < slots || ::ftruncate(file, 0) == 0;
+}
 
 }  // namespace
 
-std::unique_ptr<SlotJournal> SlotJournal::open(const std::string& kind, const std::string& pool) {
+std::unique_ptr<SlotJournal> SlotJournal::open(const std::string& kind, const std::string& pool,
+                                               std::size_t slots, SlotUse use) {
   auto dir = open_runtime_dir();
   if (!dir) return nullptr;
   char name[64];
@@ -30,16 +52,19 @@ std::unique_ptr<SlotJournal> SlotJournal::open(const std::string& kind, const st
   std::string users_name = std::string(name) + ".users";
   base::Fd users(::openat(dir->get(), users_name.c_str(), kFlags, 0600));
   if (!file.valid() || !users.valid()) return nullptr;
-  // Nobody else uses the slots: what is written down is of mounts that are gone.
-  if (::flock(users.get(), LOCK_EX | LOCK_NB) == 0 && ::ftruncate(file.get(), 0) != 0)
+  if (use != SlotUse::look && ::flock(users.get(), LOCK_EX | LOCK_NB) == 0 &&
+      !begin_anew(file.get(), slots))
     return nullptr;
   if (::flock(users.get(), LOCK_SH) != 0) return nullptr;
   if (on_open) on_open(name, users.get());
-  return std::unique_ptr<SlotJournal>(new SlotJournal(std::move(file), std::move(users)));
+  std::unique_ptr<SlotJournal> journal(new SlotJournal(std::move(file), std::move(users)));
+  journal->patient_ = use != SlotUse::serve;
+  return journal;
 }
 
 void SlotJournal::begin(identity::LiveSlots& slots) {
-  for (int i = 0; i < kLockTries && !locked_; ++i) {
+  int tries = patient_ ? kPatientTries : kTries;
+  for (int i = 0; i < tries && !locked_; ++i) {
     locked_ = ::flock(file_.get(), LOCK_EX | LOCK_NB) == 0;
     if (!locked_) ::usleep(kLockPause);  // its holder is in the same few calls as we are
   }

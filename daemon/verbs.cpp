@@ -15,6 +15,7 @@ constexpr Verb kVerbs[] = {
     {.name = "hello", .now = verb_hello},
     {.name = "mount", .later = verb_mount, .wants_fds = true},
     {.name = "reload", .now = verb_reload},
+    {.name = "refresh", .later = verb_refresh},
     {.name = "status", .now = verb_status},
     {.name = "mounts", .now = verb_mounts},
     {.name = "inflight", .now = verb_inflight},

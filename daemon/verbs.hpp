@@ -36,10 +36,11 @@ struct Verb {
 const Verb* find_verb(std::string_view name);
 
 // The handlers, each in its topic's file.
-Answered verb_hello(Call& call);              // verbs.cpp
-ring::Task<Answered> verb_mount(Call& call);  // mount_verb.cpp
-Answered verb_reload(Call& call);             // reload.cpp
-Answered verb_stop(Call& call);               // service_verbs.cpp
+Answered verb_hello(Call& call);                // verbs.cpp
+ring::Task<Answered> verb_mount(Call& call);    // mount_verb.cpp
+Answered verb_reload(Call& call);               // reload.cpp
+ring::Task<Answered> verb_refresh(Call& call);  // refresh.cpp
+Answered verb_stop(Call& call);                 // service_verbs.cpp
 Answered verb_drain(Call& call);
 Answered verb_restart(Call& call);
 

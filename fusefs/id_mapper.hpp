@@ -50,6 +50,8 @@ class IdMapper {
   Id disk(Id truth) const {
     return setup_.range.size == 0 ? 0 : identity::hash_slot(truth, setup_.range, setup_.rule);
   }
+  /// What it presents by; shared with other mounts.
+  const std::shared_ptr<identity::LiveSlots>& slots() const { return setup_.slots; }
   bool squashed() const { return setup_.squash.has_value(); }
 
  private:

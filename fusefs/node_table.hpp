@@ -63,6 +63,8 @@ class NodeTable {
   void restored();
 
   std::size_t size() const { return live_; }
+  /// All numbers are below this one.
+  NodeId end() const { return nodes_.size(); }
   /// Called with each node that dies, before it does.
   void on_death(std::function<void(Node&)> hook) { on_death_ = std::move(hook); }
 

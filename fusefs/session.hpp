@@ -59,6 +59,9 @@ class Session {
   void handle(Buffer buffer, std::size_t size);
   /// Ends the connection although the kernel has not: on_end gets `error`.
   void abandon(int error) { end(error); }
+  /// Lets the kernel ask again for owner, mode and ACLs of this inode, however long it may keep
+  /// them. Does not wait.
+  void forget_attributes(NodeId node) { kernel_knows(node); }
   int device() const { return device_.get(); }
   Overlay& overlay() { return *overlay_; }
   const Stats& stats() const { return stats_; }

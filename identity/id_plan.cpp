@@ -307,7 +307,7 @@ IdPlan plan_of_full_map(Pool const& pool, std::span<Id const> wanted) {
 const char* reason(LeftOut why) {
   switch (why) {
     case LeftOut::invalid: return "is no id: chown(2) and setuid(2) take it as \"do not change\"";
-    case LeftOut::no_slot: return "no id of the pool is left that could be its own";
+    case LeftOut::no_slot: return "no slot of the pool is free (the verb map shows who has them)";
     case LeftOut::lines: return "the map would have more than 340 lines, the kernel's limit";
     case LeftOut::bytes: return "the map would be longer than 4095 bytes, the kernel's limit";
   }

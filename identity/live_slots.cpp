@@ -134,13 +134,12 @@ LiveSlots::Choice LiveSlots::would_claim(Id true_id) const {
 
 // For an id that has none of its own yet.
 LiveSlots::Choice LiveSlots::new_slot(Id true_id) const {
-  bool const own = prefers_itself(true_id);
-  if (own && is_free(true_id)) return {.slot = true_id, .is_new = true};
+  bool const own = pool_.contains(true_id), share = collisions_ == Collisions::share;
+  if (prefers_itself(true_id) && is_free(true_id)) return {.slot = true_id, .is_new = true};
   if (free_.empty()) return {};
   Id const hash = hash_slot(true_id, range_, rule_);
-  if (is_free(hash) && !(own && collisions_ == Collisions::share))
-    return {.slot = hash, .first_choice = !pool_.contains(true_id), .is_new = true};
-  if (collisions_ == Collisions::share) return {};
+  if (is_free(hash) && !(own && share)) return {.slot = hash, .first_choice = !own, .is_new = true};
+  if (share) return {};  // the rule knows one slot for each id
   return {.slot = second_choice(hash), .first_choice = false, .is_new = true};
 }
 

@@ -53,6 +53,7 @@ class Daemon {
  private:
   [[noreturn]] void serve() {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    ::setenv("XDG_RUNTIME_DIR", root_.c_str(), 1);
     auto server = serving::Server::make(config::Config{});
     auto listening = serving::listen_at(socket());
     if (!server || !listening) ::_exit(9);

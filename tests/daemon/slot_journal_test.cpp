@@ -14,6 +14,7 @@ namespace {
 
 using identity::Id;
 constexpr const char* kMap = "0 1000 1\n1 100000 1999\n65534 101999 2\n";
+constexpr std::size_t kSlots = 999;
 constexpr Id kSameSlot[] = {60000, 5001};  // both hash to 1633
 
 class SlotJournalTest : public testing::Test {
@@ -25,11 +26,13 @@ class SlotJournalTest : public testing::Test {
   }
   void TearDown() override { std::filesystem::remove_all(dir_); }
   struct Process {
-    Process()
-        : journal(SlotJournal::open("uid", "test")),
+    explicit Process(identity::Collisions mode = identity::Collisions::separate,
+                     SlotUse use = SlotUse::serve)
+        : journal(SlotJournal::open("uid", "test", kSlots, use)),
           slots(*identity::Pool::parse(kMap), identity::Pool::parse(kMap)->hash_range(),
-                identity::Rule::wide, {}, identity::Collisions::separate) {
+                identity::Rule::wide, {}, mode) {
       slots.share_through(journal.get());
+      slots.refresh();
     }
     std::unique_ptr<SlotJournal> journal;
     identity::LiveSlots slots;
@@ -69,12 +72,50 @@ TEST_F(SlotJournalTest, ManyIdsNeverShare) {
     EXPECT_EQ(processes[0].slots.present(100000 + i), processes[1].slots.present(100000 + i));
 }
 
-TEST_F(SlotJournalTest, BeginsAnewWhenNobodyIsLeft) {
+TEST_F(SlotJournalTest, OutlivesItsUsers) {
+  {
+    Process one;
+    EXPECT_EQ(one.slots.present(kSameSlot[1]), 1633u);
+    for (Id i = 0; i < 400; ++i) one.slots.present(100000 + i);
+  }
+  Process later;
+  EXPECT_EQ(later.slots.truth(1633), kSameSlot[1]);
+  EXPECT_EQ(later.slots.free_slots(), kSlots - 401);
+}
+
+TEST_F(SlotJournalTest, AClaimIsSeenByOthersAndOverridesWhatTheyShow) {
+  Process one(identity::Collisions::native), two(identity::Collisions::native);
+  EXPECT_EQ(one.slots.present(60000), 1633u);
+  EXPECT_EQ(one.slots.present(1633), 1633u) << "native";
+  Id moved = two.slots.claim(1633);
+  EXPECT_NE(moved, 1633u);
+  EXPECT_EQ(one.slots.present(1633), 1633u) << "not told yet";
+  one.slots.refresh();
+  EXPECT_EQ(one.slots.present(1633), moved);
+  EXPECT_EQ(one.slots.take_moved(), std::vector<Id>{1633});
+  EXPECT_EQ(one.slots.claim(1633), moved);
+  Process later(identity::Collisions::native);
+  EXPECT_EQ(later.slots.present(1633), moved);
+}
+
+TEST_F(SlotJournalTest, ALookNeverBeginsAnew) {
+  {
+    Process one;
+    for (Id i = 0; i < 600; ++i) one.slots.present(100000 + i);
+  }
+  Process look(identity::Collisions::separate, SlotUse::look);
+  EXPECT_EQ(look.slots.free_slots(), kSlots - 600);
+}
+
+TEST_F(SlotJournalTest, BeginsAnewWhenNobodyIsLeftAndHalfIsGone) {
   {
     Process one;
     EXPECT_EQ(one.slots.present(kSameSlot[1]), 1633u);
     Process two;
     EXPECT_NE(two.slots.present(kSameSlot[0]), 1633u);
+    for (Id i = 0; i < 500; ++i) two.slots.present(100000 + i);
+    Process third;
+    EXPECT_EQ(third.slots.truth(1633), kSameSlot[1]) << "somebody is left";
   }
   Process later;
   EXPECT_EQ(later.slots.present(kSameSlot[0]), 1633u);
@@ -93,9 +134,9 @@ TEST_F(SlotJournalTest, GarbageIsPassedOver) {
 TEST_F(SlotJournalTest, ADirectoryThatOthersMayWriteIsNotUsed) {
   ::mkdir((dir_ + "/usernetes-identity").c_str(), 0777);
   ::chmod((dir_ + "/usernetes-identity").c_str(), 0777);
-  EXPECT_EQ(SlotJournal::open("uid", "test"), nullptr);
+  EXPECT_EQ(SlotJournal::open("uid", "test", kSlots), nullptr);
   ::unsetenv("XDG_RUNTIME_DIR");
-  EXPECT_EQ(SlotJournal::open("uid", "test"), nullptr);
+  EXPECT_EQ(SlotJournal::open("uid", "test", kSlots), nullptr);
 }
 
 }  // namespace

@@ -268,7 +268,11 @@ TEST(IdPlan, HoldsItsRulesWhateverIsWanted) {
   for_all(400, [](Gen& gen) {
     std::string const map = gen.below(3) == 0 ? kSeedMap : random_map(gen);
     Window const window = gen.below(2) ? Window{} : Window{gen.below(1200), gen.below(2500)};
-    World world(map.c_str(), kModes[gen.below(3)], window);
+    Collisions const mode = kModes[gen.below(3)];
+    World world(map.c_str(), mode, window), other(map.c_str(), mode, window);
+    world.slots.on_assign([&](LiveSlots::Assignment const& one) {
+      ASSERT_TRUE(other.slots.restore(one.true_id, one.slot)) << one.true_id << " " << one.slot;
+    });
     SCOPED_TRACE(map);
     std::map<Id, Id> for_ever;
     for (int round = 0; round < 4; ++round) {
@@ -284,6 +288,7 @@ TEST(IdPlan, HoldsItsRulesWhateverIsWanted) {
       for (IdPlan::Row const& row : plan.rows) {
         ASSERT_EQ(world.slots.present(row.true_id), row.slot);
         ASSERT_EQ(world.slots.truth(row.slot), row.true_id);
+        ASSERT_EQ(other.slots.present(row.true_id), row.slot) << "another process";
       }
     }
   });

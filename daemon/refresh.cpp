@@ -1,0 +1,87 @@
+#include "daemon/refresh.hpp"
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <vector>
+
+#include "base/log.hpp"
+#include "daemon/server.hpp"
+#include "daemon/verbs.hpp"
+
+namespace serving {
+namespace {
+
+namespace log = base::log;
+using identity::Id;
+using identity::LiveSlots;
+
+constexpr fusefs::NodeId kSlice = 4096;  // nodes looked at before others get their turn
+
+// By table of slots: mounts with a mapping have their own.
+using Moved = std::map<const LiveSlots*, std::set<Id>>;
+
+std::size_t learn(LiveSlots& slots, Moved& moved) {
+  if (moved.contains(&slots)) return 0;
+  slots.refresh();
+  std::vector<Id> ids = slots.take_moved();
+  moved[&slots] = {ids.begin(), ids.end()};
+  return moved[&slots].size();
+}
+
+// What the kernel may have cached of one slice of nodes. After a take-over a node's owner may not
+// have been read yet.
+std::size_t forget(fusefs::Session& session, const Moved& moved, fusefs::NodeId from) {
+  fusefs::Overlay& overlay = session.overlay();
+  const std::set<Id>& uids = moved.at(overlay.uids().slots().get());
+  const std::set<Id>& gids = moved.at(overlay.gids().slots().get());
+  if (uids.empty() && gids.empty()) return 0;
+  std::size_t told = 0;
+  fusefs::NodeId end = std::min(from + kSlice, overlay.nodes().end());
+  for (fusefs::NodeId id = from; id < end; ++id) {
+    const fusefs::Node* node = overlay.nodes().find(id);
+    if (!node || !(node->stale || uids.contains(node->uid) || gids.contains(node->gid))) continue;
+    session.forget_attributes(id);
+    ++told;
+  }
+  return told;
+}
+
+}  // namespace
+
+ring::Task<Refreshed> refresh_owners(Server& server) {
+  Refreshed done;
+  Moved moved;
+  done.moved += learn(*server.identities().uid_slots, moved);
+  done.moved += learn(*server.identities().gid_slots, moved);
+  std::vector<std::uint64_t> mounts;
+  for (const auto& served : server.mounts()) {
+    done.moved += learn(*served->session->overlay().uids().slots(), moved);
+    done.moved += learn(*served->session->overlay().gids().slots(), moved);
+    mounts.push_back(served->id);
+  }
+  if (done.moved == 0) co_return done;
+  for (std::uint64_t id : mounts) {
+    Served* served = server.find(id);
+    for (fusefs::NodeId from = 1; served && from < served->session->overlay().nodes().end();
+         from += kSlice) {
+      done.nodes += forget(*served->session, moved, from);
+      co_await server.reactor().yield();
+      served = server.find(id);  // it may be gone
+    }
+  }
+  log::line(log::Level::info, "identity.refresh",
+            "moved=" + std::to_string(done.moved) + " nodes=" + std::to_string(done.nodes));
+  co_return done;
+}
+
+ring::Task<void> refresh_quietly(Server& server) {
+  (void)co_await refresh_owners(server);
+}
+
+ring::Task<Answered> verb_refresh(Call& call) {
+  Refreshed done = co_await refresh_owners(call.server);
+  co_return Json{{"moved", done.moved}, {"nodes", done.nodes}};
+}
+
+}  // namespace serving
