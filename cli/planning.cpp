@@ -6,6 +6,7 @@
 
 #include "daemon/client.hpp"
 #include "daemon/identities.hpp"
+#include "daemon/mount_request.hpp"
 #include "daemon/user_namespace.hpp"
 
 namespace cli {
@@ -40,14 +41,22 @@ base::Checked<Planned> plan_namespace(const config::Config& config, const Wanted
   Planned planned;
   planned.uid_pool = maps.uids;
   planned.gid_pool = maps.gids;
-  planned.agreed = ids.agreed;
   planned.uids = plan_one(ids.uids, *ids.uid_slots, wanted.uids, purpose, planned.assigned);
   planned.gids = plan_one(ids.gids, *ids.gid_slots, wanted.gids, purpose, planned.assigned);
-  if (planned.assigned > 0) tell_daemons(config);
+  bool told = planned.assigned == 0 || tell_daemons(config);
+  planned.agreed = ids.agreed && told;
+  if (!ids.agreed)
+    planned.doubt =
+        "XDG_RUNTIME_DIR is not a directory of this user's alone: the slots of this container are "
+        "not known to other containers and mounts";
+  else if (!told)
+    planned.doubt =
+        "the daemon runs with other identity settings, and gives other slots: usernetes-identity "
+        "restart";
   return planned;
 }
 
-void tell_daemons(const config::Config& config) {
+bool tell_daemons(const config::Config& config) {
   serving::IdMaps here = serving::IdMaps::of_this_process();
   std::set<std::string> sockets;
   if (!config.daemon.socket.empty()) sockets.insert(config.daemon.socket);
@@ -55,12 +64,15 @@ void tell_daemons(const config::Config& config) {
     sockets.insert(dir + "/" + serving::service_socket());
     sockets.insert(dir + "/" + serving::namespace_socket(here));
   }
+  bool agreed = true;
   for (const std::string& path : sockets) {
     if (::access(path.c_str(), F_OK) != 0) continue;
     auto daemon = serving::Client::connect(path);
-    if (daemon && daemon->hello().maps == here)
-      (void)daemon->call({{"verb", "refresh"}}, {}, kDaemonPatience);
+    if (!daemon || daemon->hello().maps != here) continue;
+    agreed &= daemon->hello().identity == serving::identity_settings(config);
+    (void)daemon->call({{"verb", "refresh"}}, {}, kDaemonPatience);
   }
+  return agreed;
 }
 
 }  // namespace cli

@@ -18,8 +18,10 @@ struct WantedIds {
 struct Planned {
   identity::IdPlan uids, gids;
   std::string uid_pool, gid_pool;  // uid_map and gid_map of our namespace: whom the plan is for
-  /// Slots are agreed on with the user's other processes. False: $XDG_RUNTIME_DIR is not usable.
+  /// Slots are agreed on with the user's other processes. False: `doubt` says why not, and what to
+  /// do; the container runs all the same, but mounts may show its files as somebody else's.
   bool agreed = true;
+  std::string doubt;
   std::size_t assigned = 0;  // slots that this plan was the first to want
 };
 
@@ -35,7 +37,8 @@ base::Checked<Planned> plan_namespace(const config::Config& config, const Wanted
 
 /// Lets the daemons that serve this namespace take over new slots at once, so that files whose
 /// owners have moved are shown right. Nothing happens where none runs; one that does not answer
-/// within seconds is passed over.
-void tell_daemons(const config::Config& config);
+/// within seconds is passed over. False: one has other identity settings, and other slots
+/// therefore.
+bool tell_daemons(const config::Config& config);
 
 }  // namespace cli

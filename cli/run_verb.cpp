@@ -90,6 +90,7 @@ base::Checked<base::Unit> enter(const Wanted& wanted, const config::Config& conf
   TRY(ids, ids_of(wanted, who));
   TRY_VOID(enter_pool());
   TRY(planned, plan_namespace(config, ids));
+  if (!planned.doubt.empty()) complain("run: " + planned.doubt);
   TRY_VOID(check_mapped(planned.uids, ids.uids, "uid"));
   TRY_VOID(check_mapped(planned.gids, ids.gids, "gid"));
   if (!planned.uids.identity || !planned.gids.identity)

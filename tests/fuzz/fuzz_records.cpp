@@ -1,7 +1,9 @@
 // Fuzzes: owner records as they lie in xattrs, uid_map texts, and the live slots built upon them.
 #include <cstdlib>
 #include <string_view>
+#include <vector>
 
+#include "identity/id_plan.hpp"
 #include "identity/live_slots.hpp"
 #include "identity/owner_record.hpp"
 #include "identity/pool.hpp"
@@ -23,6 +25,23 @@ void records(std::string_view text) {
   (void)identity::is_internal_xattr(text);
 }
 
+identity::Id take_id(std::string_view bytes) {
+  identity::Id id = 0;
+  for (int i = 0; i < 4; ++i) id = id << 8 | static_cast<unsigned char>(bytes[i]);
+  return id;
+}
+
+void plan(identity::Pool const& pool, identity::LiveSlots& live, std::string_view ids) {
+  std::vector<identity::Id> wanted;
+  for (; ids.size() >= 4; ids.remove_prefix(4)) wanted.push_back(take_id(ids));
+  identity::IdPlan const plan = identity::plan_ids(pool, live, wanted);
+  require(plan.identity || identity::map_text(plan.extents).size() <= identity::kMaxMapBytes);
+  require(plan.extents.empty() || identity::Pool::from_extents(plan.extents).has_value());
+  for (identity::Id id : wanted)
+    require(id == identity::kNoId || plan.maps(id) || !plan.left_out.empty());
+  for (auto const& row : plan.rows) require(live.present(row.true_id) == row.slot);
+}
+
 void slots(std::string_view map, std::string_view ids) {
   auto pool = identity::Pool::parse(map);
   if (!pool) return require(!pool.error().message.empty());
@@ -31,13 +50,13 @@ void slots(std::string_view map, std::string_view ids) {
                           identity::Collisions::share}) {
     identity::LiveSlots live(*pool, range, identity::Rule::wide, {}, collisions);
     for (auto rest = ids; rest.size() >= 4; rest.remove_prefix(4)) {
-      identity::Id id = 0;
-      for (int i = 0; i < 4; ++i) id = id << 8 | static_cast<unsigned char>(rest[i]);
+      identity::Id const id = take_id(rest);
       identity::Id const slot = live.present(id);
       require(pool->contains(slot));
       bool const own = collisions == identity::Collisions::separate && slot != live.nobody_id();
       require(!own || live.truth(slot) == id);
     }
+    plan(*pool, live, ids);
   }
 }
 
