@@ -8,6 +8,7 @@
 #include "cli/config_verb.hpp"
 #include "cli/daemon_verb.hpp"
 #include "cli/install.hpp"
+#include "cli/plan_verb.hpp"
 #include "cli/run_verb.hpp"
 #include "cli/map_verb.hpp"
 #include "cli/version.hpp"
@@ -36,6 +37,8 @@ constexpr Verb kVerbs[] = {
     {"map", "show what an id becomes in the pool, and who has a slot", prepare_map},
     {"metrics", "print a daemon's counters in Prometheus' text format", prepare_metrics},
     {"mounts", "list the mounts that a daemon serves", prepare_mounts},
+    {"plan", "show which ids an image needs, what they become, and what does not fit",
+     prepare_plan},
     {"reload", "give a daemon the settings as they are now", prepare_reload},
     {"restart", "replace a daemon while its mounts stay", prepare_restart},
     {.name = "run",

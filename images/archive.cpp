@@ -24,6 +24,7 @@ struct Contents {
   std::map<std::string, std::string> texts;
   std::size_t text_bytes = 0;
   LayerIds whole;
+  bool empty = true;
   bool root_like = false;
 };
 
@@ -43,6 +44,7 @@ base::Checked<Contents> look_through(Tar& tar, Meter& meter) {
   for (;;) {
     TRY(entry, tar.next());
     if (!entry) break;
+    contents.empty = false;
     contents.root_like = contents.root_like || is_root_entry(entry->path);
     if (!may_be_json(*entry)) {
       take_entry(tar, *entry, contents.whole);
@@ -135,6 +137,7 @@ base::Checked<LayerIds> read_whole(const std::string& name, int fd, const std::s
                                    Meter& meter, Image& image) {
   TRY(tar, Tar::open_file(name, fd, meter));
   TRY(contents, look_through(*tar, meter));
+  if (contents.empty && !meter.stopped()) return base::refuse(name + ": has nothing in it");
   const bool docker = contents.texts.contains("manifest.json") && !contents.root_like;
   const bool oci = contents.texts.contains("oci-layout") && !contents.root_like;
   image.kind = oci ? "OCI archive" : docker ? "docker archive" : "archive of a root directory";
