@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "cli/mount_program.hpp"
+#include "cli/runtime_verb.hpp"
 #include "cli/verbs.hpp"
 #include "config/mount_options.hpp"
 
@@ -52,6 +53,11 @@ int run(int argc, const char* const* argv) {
   program = program.substr(program.rfind('/') + 1);
   Words words(argv + (argc > 0 ? 1 : 0), static_cast<std::size_t>(argc > 0 ? argc - 1 : 0));
   if (!is_our_name(program)) return mount_program(program, words);
+  // Another program's command line: nothing in it is ours to understand, --help and -o included.
+  if (program == kRuntimeProgram) return runtime_program(words);
+  if (!words.empty() && std::string_view(words.front()) == "runtime" &&
+      !asks_for_help(words.subspan(1)))
+    return runtime_program(words.subspan(1));
   if (asks_for_help(words)) {
     std::fputs((config::mount_help() + verbs_help()).c_str(), stdout);
     return kDone;

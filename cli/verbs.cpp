@@ -8,9 +8,10 @@
 #include "cli/config_verb.hpp"
 #include "cli/daemon_verb.hpp"
 #include "cli/install.hpp"
+#include "cli/map_verb.hpp"
 #include "cli/plan_verb.hpp"
 #include "cli/run_verb.hpp"
-#include "cli/map_verb.hpp"
+#include "cli/runtime_verb.hpp"
 #include "cli/version.hpp"
 #include "config/mount_options.hpp"
 
@@ -45,6 +46,10 @@ constexpr Verb kVerbs[] = {
      .summary = "run a command with the ids it needs, without a container",
      .prepare = prepare_run,
      .usage_code = kRunFailed,
+     .passes_on = true},
+    {.name = "runtime",
+     .summary = "be an OCI runtime: give a container the ids it needs, then become crun or runc",
+     .prepare = prepare_runtime,
      .passes_on = true},
     {"status", "show what a daemon serves, and how it does", prepare_status},
     {"stop", "end a daemon and its mounts", prepare_stop},

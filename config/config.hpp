@@ -57,6 +57,10 @@ struct Config {
     std::string metrics_file;
     std::uint32_t metrics_s = 15;
   } daemon;
+  struct Runtime {
+    std::string program;
+    std::string ids;
+  } runtime;
 
   /// Calls f("section.key", member, "help", Allowed{...}) for each setting. TOML, environment,
   /// mount options, unknown-key errors and the docs table have no other list.
@@ -110,6 +114,12 @@ struct Config {
       Allowed{});
     f("daemon.metrics_s", c.daemon.metrics_s, "seconds between two of these writings",
       Allowed{.min = 1, .max = 3600});
+    f("runtime.program", c.runtime.program,
+      "the OCI runtime that does the work, a name or an absolute path; empty: crun, else runc",
+      Allowed{});
+    f("runtime.ids", c.runtime.ids,
+      "ids that every container is to have besides those it needs: \"60000,70000-70010\"",
+      Allowed{});
   }
 };
 

@@ -10,7 +10,8 @@ import os
 import re
 import sys
 
-PRODUCT = ("base", "identity", "images", "config", "ring", "fusefs", "seccomp", "daemon", "cli")
+PRODUCT = ("base", "identity", "images", "config", "ring", "fusefs", "seccomp", "runtime",
+           "daemon", "cli")
 CPP = (".cpp", ".hpp")
 SCRIPT = (".py", ".sh")
 MOST_LINES, MOST_FUNCTION_LINES, MOST_COLUMNS = 500, 70, 100
@@ -25,8 +26,9 @@ ARROWS = {
     "ring": {"base"},
     "fusefs": {"ring", "identity", "base"},
     "seccomp": {"ring", "identity", "base"},
+    "runtime": {"identity", "base"},
     "daemon": {"base", "identity", "config", "ring", "fusefs", "seccomp"},
-    "cli": {"daemon", "config", "images", "identity", "base"},
+    "cli": {"daemon", "config", "images", "runtime", "identity", "base"},
 }
 # identity/ is pure: of base/ it may have the error types, of the system nothing.
 ONLY_HEADERS = {("identity", "base"): {"base/result.hpp"}}

@@ -1,0 +1,384 @@
+#include "cli/runtime_verb.hpp"
+
+#include <fcntl.h>
+#include <pwd.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <ctime>
+#include <nlohmann/json.hpp>
+
+#include "base/log.hpp"
+#include "cli/planning.hpp"
+#include "config/toml.hpp"
+#include "daemon/runtime_dir.hpp"
+#include "identity/id_list.hpp"
+#include "images/bundle.hpp"
+#include "runtime/invocation.hpp"
+#include "runtime/kinship.hpp"
+#include "runtime/nest.hpp"
+#include "runtime/program.hpp"
+#include "runtime/record.hpp"
+#include "runtime/settings.hpp"
+#include "runtime/spec.hpp"
+
+extern char** environ;
+
+namespace cli {
+namespace {
+
+namespace log = base::log;
+using identity::Id;
+
+// --- telling ------------------------------------------------------------------------------------
+
+// An engine reads stderr, or the last line of the file that it has named.
+int fail(const oci::Invocation& call, const std::string& message) {
+  std::fprintf(stderr, "%s: %s\n", kRuntimeProgram, message.c_str());
+  std::string path = call.log.starts_with("file:") ? call.log.substr(5) : call.log;
+  if (path.find('/') == path.npos) return kFailed;
+  std::string line = message;
+  if (call.log_format == "json") {
+    char time[32];
+    std::time_t now = std::time(nullptr);
+    tm utc{};
+    std::strftime(time, sizeof time, "%Y-%m-%dT%H:%M:%SZ", ::gmtime_r(&now, &utc));
+    line = oci::json_text({{"level", "error"}, {"msg", message}, {"time", time}});
+  }
+  base::Fd file(::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0644));
+  line += "\n";
+  if (file.valid()) (void)!::write(file.get(), line.data(), line.size());
+  return kFailed;
+}
+
+// Nothing is written on stderr unless asked for: engines take it for an error.
+class Events {
+ public:
+  Events(const config::Config& config, bool debug) {
+    auto level = log::parse_level(debug ? "debug" : config.log.level);
+    if (!level || (config.log.file.empty() && !debug)) return;
+    if (!config.log.file.empty() && !log::set_file(config.log.file)) return;
+    log::set_level(*level);
+    on_ = true;
+  }
+  void line(std::string_view event, const std::string& details) const {
+    if (on_) log::line(log::Level::info, event, details);
+  }
+
+ private:
+  bool on_ = false;
+};
+
+// --- what a container needs ---------------------------------------------------------------------
+
+struct Start {
+  const oci::Invocation& call;
+  const config::Config& config;
+  const std::string& program;
+  const Events& events;
+};
+
+base::Checked<std::vector<Id>> asked_ids(const std::string& text, const std::string& where) {
+  auto ids = identity::parse_id_list(text);
+  if (!ids) return base::refuse(where + ": " + ids.error().message);
+  return ids;
+}
+
+void add(images::Found& found, const std::vector<oci::Must>& musts) {
+  for (const oci::Must& must : musts) found.add(must.id, images::Weight::process, must.key);
+}
+
+base::Checked<images::FoundIds> find_ids(const Start& start, const oci::Spec& spec) {
+  std::string root = spec.root.starts_with('/') ? spec.root : start.call.bundle + "/" + spec.root;
+  images::FoundIds found;
+  if (!spec.root.empty()) {
+    auto read = images::read_bundle_root(root, images::default_cache_dir());
+    if (read) found = std::move(*read);  // else there is no such directory: the runtime will say so
+  }
+  for (const std::string& note : found.notes)
+    start.events.line("runtime.image",
+                      "id=" + log::quoted(start.call.id) + " note=" + log::quoted(note));
+  add(found.uids, spec.uids);
+  add(found.gids, spec.gids);
+  for (auto [text, where] : {std::pair{&start.config.runtime.ids, "the setting runtime.ids"},
+                             std::pair{&spec.ids, "the annotation org.usernetes.identity.ids"}}) {
+    TRY(ids, asked_ids(*text, where));
+    for (Id id : ids) {
+      found.uids.add(id, images::Weight::asked, where);
+      found.gids.add(id, images::Weight::asked, where);
+    }
+  }
+  for (Id gid : spec.terminal_gids) found.gids.add(gid, images::Weight::devpts, "devpts");
+  images::add_ordinary(found);
+  return found;
+}
+
+// --- the map ------------------------------------------------------------------------------------
+
+std::optional<Id> slot_in(const std::vector<identity::Extent>& extents, Id id) {
+  for (const identity::Extent& extent : extents)
+    if (id - extent.inside < extent.count) return extent.outside + (id - extent.inside);
+  return std::nullopt;
+}
+
+// Whether all that must be is there, and as the files have it.
+bool fits(const std::vector<oci::Must>& musts, const std::vector<identity::Extent>& extents,
+          const identity::IdPlan& plan) {
+  for (const oci::Must& must : musts) {
+    auto there = slot_in(extents, must.id), here = plan.slot_of(must.id);
+    if (!there || (here && *here != *there)) return false;
+  }
+  return true;
+}
+
+base::Checked<base::Unit> check_musts(const std::vector<oci::Must>& musts, const char* kind,
+                                      const identity::IdPlan& plan) {
+  for (const oci::Must& must : musts) {
+    if (plan.maps(must.id)) continue;
+    std::string why = "it has no place in the map";
+    for (const auto& missing : plan.left_out)
+      if (missing.true_id == must.id) why = identity::reason(missing.why);
+    return base::refuse(must.key + ": " + kind + " " + std::to_string(must.id) +
+                        " can not be given to the container: " + why);
+  }
+  return base::Unit{};
+}
+
+// The sandbox's user namespace if the container can live in it, else one of its own.
+oci::Nesting choose(const Start& start, const oci::Spec& spec, const Planned& planned,
+                    const std::vector<oci::Joined>& joined) {
+  oci::Nesting nesting{planned.uids.extents, planned.gids.extents, {}, {}};
+  std::optional<oci::Nested> sandbox = oci::nested_owner(joined);
+  const char* why = nullptr;
+  if (sandbox) {
+    bool all_its_own = true;
+    for (const oci::Joined& one : joined) all_its_own &= one.owner == sandbox->id;
+    if (!all_its_own && !oci::joins_in_any_order(start.program))
+      why = "the runtime joins no namespace of another owner after it";
+    else if (!fits(spec.uids, sandbox->uids, planned.uids) ||
+             !fits(spec.gids, sandbox->gids, planned.gids))
+      why = "it lacks an id of the process";
+  }
+  if (sandbox && !why) nesting = {sandbox->uids, sandbox->gids, sandbox->path, {}};
+  if (why)
+    start.events.line("runtime.own_namespace",
+                      "id=" + log::quoted(start.call.id) + " why=" + log::quoted(why));
+  for (const oci::Joined& one : joined)
+    if (nesting.join.empty() || one.owner != sandbox->id) nesting.foreign.insert(one.type);
+  return nesting;
+}
+
+std::string left_out_text(const identity::IdPlan& plan) {
+  std::vector<Id> ids;
+  for (const auto& missing : plan.left_out) ids.push_back(missing.true_id);
+  std::sort(ids.begin(), ids.end());
+  return identity::format_id_list(ids).substr(0, 200);
+}
+
+void tell(const Start& start, const oci::Nesting& nesting, const Planned& planned,
+          const oci::Edited& edited) {
+  std::string line = "id=" + log::quoted(start.call.id) +
+                     " uid_lines=" + std::to_string(nesting.uids.size()) +
+                     " gid_lines=" + std::to_string(nesting.gids.size());
+  if (!nesting.join.empty()) line += " joins=" + log::quoted(nesting.join);
+  if (!planned.uids.left_out.empty())
+    line += " uids_left_out=" + log::quoted(left_out_text(planned.uids));
+  if (!planned.gids.left_out.empty())
+    line += " gids_left_out=" + log::quoted(left_out_text(planned.gids));
+  if (!planned.agreed) line += " agreed=false";
+  for (const std::string& note : edited.notes) line += " note=" + log::quoted(note);
+  start.events.line("runtime.map", line);
+}
+
+// --- records ------------------------------------------------------------------------------------
+
+std::optional<oci::Records> open_records() {
+  auto directory = serving::open_runtime_dir();
+  if (!directory) return std::nullopt;
+  auto records = oci::Records::open(directory->get());
+  if (!records) return std::nullopt;
+  return std::move(*records);
+}
+
+std::string absolute(const std::string& path) {
+  char* real = ::realpath(path.c_str(), nullptr);
+  std::string found = real ? real : path;
+  std::free(real);
+  return found;
+}
+
+void remember(const Start& start, const std::optional<oci::Nesting>& nesting) {
+  auto records = open_records();
+  if (!records) return;
+  oci::Record record{
+      start.call.id,     absolute(start.call.bundle), "unchanged", start.program, {}, {},
+      std::time(nullptr)};
+  if (nesting) {
+    record.mode = "map";
+    record.uids = identity::map_text(nesting->uids);
+    record.gids = identity::map_text(nesting->gids);
+  }
+  if (auto done = records->write(start.call.root, record); !done)
+    start.events.line("runtime.record", "error=" + log::quoted(done.error().message));
+}
+
+void forget(const oci::Invocation& call) {
+  if (auto records = open_records()) records->remove(call.root, call.id);
+}
+
+// --- create, run --------------------------------------------------------------------------------
+
+// What is not to be touched, and why; empty: it gets a user namespace of ours.
+base::Checked<std::string> left_alone(const oci::Spec& spec) {
+  if (spec.mode == "off") return "the annotation says off";
+  if (spec.mode == "slot" || spec.mode == "virtual")
+    return base::refuse("the annotation " + std::string(oci::kModeAnnotation) + " says " +
+                        spec.mode + ", which is not built yet; map and off are");
+  if (!spec.mode.empty() && spec.mode != "map")
+    return base::refuse("the annotation " + std::string(oci::kModeAnnotation) + " says \"" +
+                        spec.mode.substr(0, 40) + "\"; it can be map or off");
+  if (spec.users == oci::Spec::Users::engine) return "the engine has given it a user namespace";
+  if (::geteuid() != 0) return "not root of a user namespace";
+  auto maps = serving::IdMaps::of_this_process();
+  if (maps.uids == "0 0 4294967295" && maps.gids == maps.uids) return "every id is mapped";
+  return std::string();
+}
+
+base::Checked<oci::Nesting> give_namespace(const Start& start, const oci::Spec& spec,
+                                           oci::Json& config) {
+  TRY(found, find_ids(start, spec));
+  WantedIds wanted{found.uids.by_importance(), found.gids.by_importance()};
+  TRY(planned, plan_namespace(start.config, wanted));
+  TRY_VOID(check_musts(spec.uids, "uid", planned.uids));
+  TRY_VOID(check_musts(spec.gids, "gid", planned.gids));
+  std::vector<oci::Joined> joined = oci::look_at(spec.namespaces);
+  oci::Nesting nesting = choose(start, spec, planned, joined);
+  TRY(edited, oci::nest(config, nesting));
+  TRY_VOID(oci::make_settings(edited.settings, joined));
+  tell(start, nesting, planned, edited);
+  return nesting;
+}
+
+base::Checked<base::Unit> prepare_start(const Start& start) {
+  std::string path = start.call.config_path();
+  TRY(file, oci::read_regular(path));
+  TRY(config, oci::parse_object(file.text, path));
+  TRY(spec, oci::read_spec(config, path));
+  TRY(why, left_alone(spec));
+  if (!why.empty()) {
+    start.events.line("runtime.left_alone",
+                      "id=" + log::quoted(start.call.id) + " why=" + log::quoted(why));
+    remember(start, std::nullopt);
+    return base::Unit{};
+  }
+  TRY(nesting, give_namespace(start, spec, config));
+  remember(start, nesting);
+  file.text = oci::json_text(config);
+  return oci::replace_file(path, file);
+}
+
+// --- exec ---------------------------------------------------------------------------------------
+
+base::Checked<base::Unit> check_exec_ids(const std::vector<oci::Must>& musts, const char* kind,
+                                         const std::string& map, const std::string& container) {
+  auto pool = identity::Pool::parse(map);
+  if (!pool) return base::Unit{};
+  for (const oci::Must& must : musts) {
+    if (pool->contains(must.id)) continue;
+    std::string id = std::to_string(must.id);
+    return base::refuse(must.key + ": " + kind + " " + id + " is not in the id map of container " +
+                        container.substr(0, 64) + ", and a map is written once, at the start; " +
+                        "start the container with the annotation " + oci::kIdsAnnotation + "=" +
+                        id + ", or put the id into the setting runtime.ids and start it anew");
+  }
+  return base::Unit{};
+}
+
+base::Checked<base::Unit> prepare_exec(const oci::Invocation& call,
+                                       const std::optional<oci::Record>& record) {
+  if (!record || record->uids.empty()) return base::Unit{};
+  oci::ProcessIds ids = oci::read_user_option(call.user, call.groups);
+  if (!call.process.empty()) {
+    TRY(file, oci::read_regular(call.process));
+    TRY(process, oci::parse_object(file.text, call.process));
+    TRY(of_file, oci::read_process(process, call.process));
+    ids = std::move(of_file);
+  }
+  TRY_VOID(check_exec_ids(ids.uids, "uid", record->uids, call.id));
+  return check_exec_ids(ids.gids, "gid", record->gids, call.id);
+}
+
+// --- the call -----------------------------------------------------------------------------------
+
+// podman gives most calls an environment of XDG_RUNTIME_DIR alone. Root of a user namespace is, one
+// level up, the user whose settings count.
+std::string home_of_owner() {
+  unsigned long inside = 1, outside = 0;
+  base::Fd file(::open("/proc/self/uid_map", O_RDONLY | O_CLOEXEC));
+  char line[64] = "";
+  if (!file.valid() || ::read(file.get(), line, sizeof line - 1) <= 0 ||
+      std::sscanf(line, "%lu %lu", &inside, &outside) != 2 || inside != 0)
+    return {};
+  const passwd* user = ::getpwuid(static_cast<uid_t>(outside));
+  return user && user->pw_dir && user->pw_dir[0] == '/' ? user->pw_dir : "";
+}
+
+config::Settings read_settings() {
+  config::Sources sources = config::default_sources(environ);
+  if (sources.user_file.empty())
+    if (std::string home = home_of_owner(); !home.empty())
+      sources.user_file = home + "/.config/usernetes-identity/config.toml";
+  return config::read_sources(sources);
+}
+
+std::optional<oci::Record> record_of(const oci::Invocation& call) {
+  if (call.id.empty() || call.starts()) return std::nullopt;
+  auto records = open_records();
+  return records ? records->read(call.root, call.id) : std::nullopt;
+}
+
+// A container that is there already stays with the runtime that made it.
+base::Checked<std::string> program_of(const std::optional<oci::Record>& record,
+                                      const config::Settings& settings) {
+  if (record && record->program.starts_with('/'))
+    if (auto found = oci::find_runtime(record->program)) return found;
+  return oci::find_runtime(settings.config.runtime.program);
+}
+
+base::Checked<std::string> prepare(const oci::Invocation& call) {
+  config::Settings settings = read_settings();
+  std::optional<oci::Record> record = record_of(call);
+  TRY(program, program_of(record, settings));
+  if (call.starts()) {
+    if (!settings.problems.empty()) return base::refuse(settings.problems.front());
+    TRY_VOID(prepare_start({call, settings.config, program, Events(settings.config, call.debug)}));
+  }
+  if (call.verb == "exec") TRY_VOID(prepare_exec(call, record));
+  if (call.verb == "delete") forget(call);
+  return program;
+}
+
+}  // namespace
+
+int runtime_program(std::span<const char* const> words) {
+  oci::Invocation call = oci::read_invocation(words);
+  auto program = prepare(call);
+  if (!program) return fail(call, program.error().message);
+  return fail(call, oci::become(*program, words).error().message);
+}
+
+Action prepare_runtime(CLI::App& options) {
+  options.footer(
+      "usernetes-identity runtime [OPTION...] VERB ... takes the command line of crun and runc and "
+      "becomes one of them (setting runtime.program). Before create and run it gives the "
+      "container a user namespace in which each id that it needs is on its live slot; exec with "
+      "an id that is not there is refused. The same as program usernetes-identity-runtime, for "
+      "engines that want a path. Annotations: org.usernetes.identity.ids names more ids, "
+      "org.usernetes.identity.mode=off leaves a container as it is.");
+  return [] { return runtime_program({}); };
+}
+
+}  // namespace cli

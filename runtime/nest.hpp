@@ -1,0 +1,42 @@
+// Owns: nothing; it edits the JSON of a bundle so that the container gets a user namespace nested
+// in ours. Called by: cli/runtime_verb, tests/runtime. Never: opens a file or makes a system call;
+// it is told what the kernel says (runtime/kinship).
+#pragma once
+#include <set>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/result.hpp"
+#include "identity/pool.hpp"
+#include "runtime/json_file.hpp"
+
+namespace oci {
+
+struct Nesting {
+  std::vector<identity::Extent> uids, gids;
+  std::string join;               // the user namespace to be joined; empty: a new one
+  std::set<std::string> foreign;  // types of namespaces that it does not own, among those joined
+};
+
+/// A setting that the container could not make: its namespace belongs to somebody else.
+struct Setting {
+  std::string name, value;
+  std::string type;  // of the namespace it is in: "network", "ipc", "uts"
+};
+
+struct Edited {
+  std::vector<Setting> settings;   // taken out; to be made where they belong before the start
+  std::vector<std::string> notes;  // what was changed besides, for the log
+};
+
+/// Edits `config`, which read_spec has taken. Refused, with a sentence: what the kernel will not do
+/// in a nested namespace and nothing can stand in for.
+base::Checked<Edited> nest(Json& config, const Nesting& nesting);
+
+/// hook precreate: user and groups become ids of ours. `uid_of`, `gid_of`: slot of each id.
+void put_slots(Json& config, std::span<const std::pair<identity::Id, identity::Id>> uids,
+               std::span<const std::pair<identity::Id, identity::Id>> gids);
+
+}  // namespace oci

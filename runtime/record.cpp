@@ -1,0 +1,129 @@
+#include "runtime/record.hpp"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <vector>
+
+#include "runtime/json_file.hpp"
+
+namespace oci {
+namespace {
+
+constexpr std::size_t kMostBytes = 65536;   // two maps of 340 lines, and paths
+constexpr std::size_t kManyRecords = 128;   // more than so many containers: look for dead ones
+constexpr std::size_t kMostLookedAt = 512;  // at one time
+
+// Container ids are unique for one runtime and one --root only.
+std::string name_of(const std::string& root, const std::string& id) {
+  std::uint64_t hash = 14695981039346656037u;
+  for (unsigned char c : root + "\n" + id) hash = (hash ^ c) * 1099511628211u;
+  char name[32];
+  std::snprintf(name, sizeof name, "%016llx.json", static_cast<unsigned long long>(hash));
+  return name;
+}
+
+std::string text_of(const Json& json, const char* key) {
+  auto found = json.find(key);
+  return found != json.end() && found->is_string() ? found->get<std::string>() : std::string();
+}
+
+tl::unexpected<base::Failure> refuse_errno(const std::string& what) {
+  return base::refuse("record of the container: " + what + ": " + std::strerror(errno));
+}
+
+}  // namespace
+
+base::Checked<Records> Records::open(int parent) {
+  if (::mkdirat(parent, "containers", 0700) != 0 && errno != EEXIST)
+    return refuse_errno("containers");
+  base::Fd directory(
+      ::openat(parent, "containers", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!directory.valid()) return refuse_errno("containers");
+  return Records(std::move(directory));
+}
+
+base::Checked<base::Unit> Records::write(const std::string& root, const Record& record) const {
+  forget_gone();
+  Json json = {{"id", record.id},           {"root", root},
+               {"bundle", record.bundle},   {"mode", record.mode},
+               {"program", record.program}, {"uids", record.uids},
+               {"gids", record.gids},       {"created", static_cast<std::int64_t>(record.created)}};
+  std::string text = json_text(json), name = name_of(root, record.id);
+  std::string temporary = name + "." + std::to_string(::getpid());
+  (void)::unlinkat(directory_.get(), temporary.c_str(), 0);
+  base::Fd file(::openat(directory_.get(), temporary.c_str(),
+                         O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+  if (!file.valid()) return refuse_errno(temporary);
+  if (::write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size()) ||
+      ::renameat(directory_.get(), temporary.c_str(), directory_.get(), name.c_str()) != 0) {
+    auto failed = refuse_errno(name);
+    (void)::unlinkat(directory_.get(), temporary.c_str(), 0);
+    return failed;
+  }
+  return base::Unit{};
+}
+
+std::optional<Record> Records::read_file(const std::string& name) const {
+  base::Fd file(
+      ::openat(directory_.get(), name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  struct stat status {};
+  if (!file.valid() || ::fstat(file.get(), &status) != 0 || !S_ISREG(status.st_mode))
+    return std::nullopt;
+  auto text = read_all(file.get(), kMostBytes);
+  if (!text) return std::nullopt;
+  auto json = parse_object(*text, name);
+  if (!json) return std::nullopt;
+  Record record{text_of(*json, "id"),
+                text_of(*json, "bundle"),
+                text_of(*json, "mode"),
+                text_of(*json, "program"),
+                text_of(*json, "uids"),
+                text_of(*json, "gids"),
+                0};
+  return record;
+}
+
+std::optional<Record> Records::read(const std::string& root, const std::string& id) const {
+  auto record = read_file(name_of(root, id));
+  if (!record || record->id != id) return std::nullopt;
+  return record;
+}
+
+void Records::remove(const std::string& root, const std::string& id) const {
+  (void)::unlinkat(directory_.get(), name_of(root, id).c_str(), 0);
+}
+
+// A create that failed, or a delete that never came, leaves one behind.
+void Records::forget_gone() const {
+  int copy = ::openat(directory_.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (copy < 0) return;
+  std::unique_ptr<DIR, int (*)(DIR*)> listing(::fdopendir(copy), ::closedir);
+  if (!listing) {
+    base::Fd unused(copy);
+    return;
+  }
+  std::vector<std::string> names;
+  while (const dirent* entry = ::readdir(listing.get())) {
+    std::string name = entry->d_name;
+    if (name.starts_with('.')) continue;
+    names.push_back(std::move(name));
+    if (names.size() >= kMostLookedAt) break;
+  }
+  if (names.size() < kManyRecords) return;
+  for (const std::string& name : names) {
+    auto record = read_file(name);
+    struct stat status {};
+    bool gone = !record || record->bundle.empty() ||
+                (::stat(record->bundle.c_str(), &status) != 0 && errno == ENOENT);
+    if (gone) (void)::unlinkat(directory_.get(), name.c_str(), 0);
+  }
+}
+
+}  // namespace oci
