@@ -59,7 +59,7 @@ std::string note_of(const MappedId& one) {
     case State::itself: note = "an id of the pool"; break;
     case State::assigned: note = "assigned"; break;
     case State::planned: note = "not assigned yet; would be this"; break;
-    case State::none: note = "no slot: files show nobody, processes can not have it"; break;
+    case State::none: note = "no slot: files show nobody, and no process can have it"; break;
   }
   if (one.true_id == identity::kNobody && one.state == State::itself) note = "nobody";
   if (one.taken_by != kNoId)

@@ -212,7 +212,7 @@ class Planner {
     std::vector<IdPlan::Missing> again;
     auto offer = [&](Id id) -> std::optional<LeftOut> {
       Id const slot = trial.would_claim(id).slot;
-      if (slot == kNoId) return LeftOut::no_slot;
+      if (slot == kNoId) return why_no_slot();
       if (!map.has(id)) {
         if (auto why = map.add_if_it_fits(extent_for(id, slot))) return why;
       }
@@ -224,6 +224,11 @@ class Planner {
       if (auto why = offer(id)) again.push_back({id, *why});
     for (IdPlan::Missing const& missing : again)  // others may have joined two lines meanwhile
       if (auto why = offer(missing.true_id)) leave_out(missing.true_id, *why);
+  }
+
+  LeftOut why_no_slot() const {
+    if (!slots_.has_window()) return LeftOut::no_window;
+    return slots_.collisions() == Collisions::share ? LeftOut::shared : LeftOut::no_slot;
   }
 
   void leave_out(Id id, LeftOut why) {
@@ -244,7 +249,7 @@ class Planner {
     for (Id id : kept_) {
       LiveSlots::Choice const& choice = got[id];
       std::optional<LeftOut> why;
-      if (choice.slot == kNoId) why = LeftOut::no_slot;
+      if (choice.slot == kNoId) why = why_no_slot();
       if (!why && !map.has(id)) why = map.add_if_it_fits(extent_for(id, choice.slot));
       if (why) {
         leave_out(id, *why);
@@ -308,6 +313,8 @@ const char* reason(LeftOut why) {
   switch (why) {
     case LeftOut::invalid: return "is no id: chown(2) and setuid(2) take it as \"do not change\"";
     case LeftOut::no_slot: return "no slot of the pool is free (the verb map shows who has them)";
+    case LeftOut::no_window: return "the pool has no ids to spare: it needs more subordinate ids";
+    case LeftOut::shared: return "another id has its hash slot (identity.collisions = share)";
     case LeftOut::lines: return "the map would have more than 340 lines, the kernel's limit";
     case LeftOut::bytes: return "the map would be longer than 4095 bytes, the kernel's limit";
   }

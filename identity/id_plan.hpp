@@ -19,10 +19,12 @@ inline constexpr std::size_t kMaxMapBytes = 4095;
 
 /// Why an id is not in the map.
 enum class LeftOut : std::uint8_t {
-  invalid,  // kNoId
-  no_slot,  // no slot that is its own: see LiveSlots::claim
-  lines,    // kMaxExtents
-  bytes,    // kMaxMapBytes
+  invalid,    // kNoId
+  no_slot,    // no slot that is its own: see LiveSlots::claim
+  lines,      // kMaxExtents
+  bytes,      // kMaxMapBytes
+  no_window,  // the pool has no slots to give
+  shared,     // collisions = share: another id has its hash slot
 };
 /// A part of a sentence, for users: "60000: all slots of the pool are in use".
 const char* reason(LeftOut why);

@@ -43,6 +43,7 @@ LiveSlots::LiveSlots(Pool pool, HashRange range, Rule rule, Window window, Colli
       free_.insert(free_.end(), static_cast<Id>(slot));
     }
   }
+  has_window_ = !free_.empty();
   low_.assign(kFlat, kNoId);
 }
 

@@ -74,6 +74,8 @@ class LiveSlots {
   Id owner_of(Id slot) const { return claimable(slot) ? owner_[slot - claim_first_] : kNoId; }
   /// Whether the slot can be somebody else's, now or later.
   bool can_be_given(Id slot) const { return claimable(slot); }
+  /// Whether there is any slot to give, be it given already.
+  bool has_window() const { return has_window_; }
   Collisions collisions() const { return collisions_; }
   /// The slots that can be given: [first, first + count).
   Id first_slot() const { return claim_first_; }
@@ -140,6 +142,7 @@ class LiveSlots {
   Rule rule_;
   Collisions collisions_;
   Id nobody_ = 0;
+  bool has_window_ = false;
   bool nobody_reserved_ = false;     // nobody_ stands for 65534 alone; not so in a one-id pool
   Id claim_first_ = 0;               // slots [claim_first_, +owner_.size()) can be given
   std::vector<Id> owner_;            // per such slot its true id, kNoId: none

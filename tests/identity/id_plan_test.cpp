@@ -209,11 +209,11 @@ TEST(IdPlan, SmallPools) {
   World one("0 1000 1\n");
   IdPlan const alone = one.plan({0, 60000, 65534});
   EXPECT_EQ(map_text(alone.extents), "0 0 1\n");
-  EXPECT_EQ(alone.left_out,
-            (std::vector<IdPlan::Missing>{{65534, LeftOut::no_slot}, {60000, LeftOut::no_slot}}));
+  EXPECT_EQ(alone.left_out, (std::vector<IdPlan::Missing>{{65534, LeftOut::no_window},
+                                                          {60000, LeftOut::no_window}}));
   World few("0 1000 1\n1 100000 65\n");
   IdPlan const windowless = few.plan({60000, 33, 65534});
-  EXPECT_EQ(windowless.left_out, (std::vector<IdPlan::Missing>{{60000, LeftOut::no_slot}}));
+  EXPECT_EQ(windowless.left_out, (std::vector<IdPlan::Missing>{{60000, LeftOut::no_window}}));
   EXPECT_EQ(windowless.slot_of(33), 33u);
   EXPECT_EQ(windowless.slot_of(65534), 65u);
 }
@@ -230,7 +230,7 @@ TEST(IdPlan, WhereIdsShareTheSecondHasNoSlotOfItsOwn) {
   World world(kSeedMap, Collisions::share);
   IdPlan const plan = world.plan({60000, 5001});  // both hash to 1633
   EXPECT_EQ(plan.slot_of(60000), 1633u);
-  EXPECT_EQ(plan.left_out, (std::vector<IdPlan::Missing>{{5001, LeftOut::no_slot}}));
+  EXPECT_EQ(plan.left_out, (std::vector<IdPlan::Missing>{{5001, LeftOut::shared}}));
   expect_writable(plan, world.pool);
   EXPECT_EQ(plan.slot_of(1633), std::nullopt) << "60000 was there first";
   EXPECT_EQ(plan.slot_of(1700), 1700u);
