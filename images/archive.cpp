@@ -90,47 +90,67 @@ base::Checked<std::vector<ImageParts>> oci_images(const Contents& contents, cons
   return follow_index(fetch, tag, name);
 }
 
+// The layers of all images of one archive, as they are read.
+class Layers {
+ public:
+  Layers(const std::vector<ImageParts>& images, const std::string& name) {
+    const bool one = images.size() == 1;
+    for (const ImageParts& image : images) {
+      add_user(stack_.result().owners, image.user, "user of " + name);
+      for (std::size_t i = 0; i < image.layers.size(); ++i)
+        parts_[image.layers[i]] = {.height = i + 1, .alone = one};
+    }
+  }
+  std::size_t count() const { return parts_.size(); }
+  bool wants(const std::string& path) const { return parts_.contains(path); }
+  void see(const std::string& path) { parts_[path].seen = true; }
+  void take(const std::string& path, LayerIds ids) {
+    const Part& part = parts_[path];
+    // Of several images nobody says which will run: the accounts of all layers count.
+    if (!part.alone) ids = {flatten(ids), {}, ids.complete};
+    stack_.add(std::move(ids), part.height);
+  }
+  /// A layer that was not there; empty: all were.
+  std::string missing() const {
+    for (const auto& [path, part] : parts_)
+      if (!part.seen) return path;
+    return "";
+  }
+  std::vector<std::string> paths() const {
+    std::vector<std::string> paths;
+    for (const auto& [path, part] : parts_) paths.push_back(path);
+    return paths;
+  }
+  LayerIds& result() { return stack_.result(); }
+
+ private:
+  struct Part {
+    std::size_t height = 0;
+    bool alone = true;  // there is one image only
+    bool seen = false;
+  };
+  std::map<std::string, Part> parts_;
+  Stack stack_;
+};
+
 // The second pass: each layer where it stands in the archive.
-base::Checked<std::map<std::string, LayerIds>> read_layers(Tar& outer, const std::string& name,
-                                                           const std::vector<ImageParts>& images,
-                                                           Meter& meter) {
-  std::map<std::string, LayerIds> layers;
-  for (const ImageParts& image : images)
-    for (const std::string& path : image.layers) layers.try_emplace(path);
-  std::map<std::string, bool> seen;
+base::Checked<base::Unit> read_layers(Tar& outer, const std::string& name, Layers& layers,
+                                      Meter& meter) {
   for (;;) {
     TRY(entry, outer.next());
     if (!entry) break;
-    auto layer = layers.find(entry->path);
-    if (layer == layers.end()) continue;
-    seen[entry->path] = true;
+    if (!layers.wants(entry->path)) continue;
+    layers.see(entry->path);
     if (!entry->regular) continue;  // a link to another layer of the archive
     auto source = [&outer](std::span<char> buffer) { return outer.read(buffer); };
     TRY(inner, Tar::open(name + "/" + entry->path, source, -1, meter));
     TRY(ids, read_tar_layer(*inner, meter));
-    layer->second = std::move(ids);
+    layers.take(entry->path, std::move(ids));
   }
-  for (const auto& [path, ids] : layers)
-    if (!seen.contains(path) && !meter.stopped())
-      return base::refuse(name + ": its manifest names " + path + ", which is not in it");
-  return layers;
-}
-
-LayerIds as_one(const std::vector<ImageParts>& images,
-                const std::map<std::string, LayerIds>& layers, const std::string& name) {
-  std::vector<LayerIds> all;
-  for (const ImageParts& image : images) {
-    std::vector<LayerIds> stack;
-    for (const std::string& path : image.layers) stack.push_back(layers.at(path));
-    all.push_back(combine(stack));
-    add_user(all.back().owners, image.user, "user of " + name);
-  }
-  LayerIds one = combine(all);
-  // Several images in one archive: the accounts of each count.
-  for (const LayerIds& image : all)
-    for (const auto& accounts : image.accounts)
-      if (accounts && all.size() > 1) one.owners.add_all(*accounts);
-  return one;
+  const std::string missing = layers.missing();
+  if (!missing.empty() && !meter.stopped())
+    return base::refuse(name + ": its manifest names " + missing + ", which is not in it");
+  return base::Unit{};
 }
 
 base::Checked<LayerIds> read_whole(const std::string& name, int fd, const std::string& tag,
@@ -145,11 +165,29 @@ base::Checked<LayerIds> read_whole(const std::string& name, int fd, const std::s
   TRY(images, oci ? oci_images(contents, tag, name) : docker_images(contents, name));
   if (::lseek(fd, 0, SEEK_SET) != 0) return base::refuse(name + ": can not be read twice");
   TRY(again, Tar::open_file(name, fd, meter));
-  TRY(layers, read_layers(*again, name, images, meter));
-  image.layers = static_cast<unsigned>(layers.size());
-  LayerIds one = as_one(images, layers, name);
+  Layers layers(images, name);
+  TRY_VOID(read_layers(*again, name, layers, meter));
+  image.layers = static_cast<unsigned>(layers.count());
+  LayerIds one = std::move(layers.result());
   if (meter.stopped()) one.complete = false;
   return one;
+}
+
+base::Checked<LayerIds> read_blob(int root_fd, const std::string& path, const std::string& name,
+                                  const PlanCache& cache, Meter& meter, bool& from_cache) {
+  auto file = open_in_root(root_fd, path);
+  struct stat status {};
+  if (!file) return base::refuse(name + ": " + reason(file.error()));
+  if (::fstat(file->get(), &status) != 0) return base::refuse(name + ": can not be looked at");
+  const std::string key = cache_key(status);
+  if (auto known = cache.load(key); known && known->complete) {
+    from_cache = true;
+    return std::move(*known);
+  }
+  TRY(tar, Tar::open_file(name, file->get(), meter));
+  TRY(ids, read_tar_layer(*tar, meter));
+  if (ids.complete) cache.store(key, ids);
+  return ids;
 }
 
 }  // namespace
@@ -164,14 +202,14 @@ base::Checked<Image> read_archive(const std::string& name, int fd, const std::st
   Image image;
   image.kind = "archive";
   if (auto known = cache.load(key); known && known->complete) {
-    image.found = merge({&*known, 1});
+    image.found = flatten(*known);
     image.from_cache = 1;
     return image;
   }
   Meter meter(options.limits, options.progress);
   TRY(ids, read_whole(name, fd, tag, meter, image));
   if (ids.complete) cache.store(key, ids);
-  image.found = merge({&ids, 1});
+  image.found = flatten(ids);
   return image;
 }
 
@@ -183,30 +221,17 @@ base::Checked<Image> read_layout(const std::string& name, int root_fd, const std
   TRY(images, follow_index(fetch, tag, name));
   Image image;
   image.kind = "OCI layout";
-  image.layers = 0;
   const PlanCache cache(options.cache_dir);
   Meter meter(options.limits, options.progress);
-  std::map<std::string, LayerIds> layers;
-  for (const ImageParts& parts : images)
-    for (const std::string& path : parts.layers) {
-      if (layers.contains(path)) continue;
-      auto file = open_in_root(root_fd, path);
-      struct stat status {};
-      if (!file) return base::refuse(name + "/" + path + ": " + reason(file.error()));
-      if (::fstat(file->get(), &status) != 0) return base::refuse(name + "/" + path + ": fstat");
-      ++image.layers;
-      if (auto known = cache.load(cache_key(status)); known && known->complete) {
-        ++image.from_cache;
-        layers[path] = std::move(*known);
-        continue;
-      }
-      TRY(tar, Tar::open_file(name + "/" + path, file->get(), meter));
-      TRY(ids, read_tar_layer(*tar, meter));
-      if (ids.complete) cache.store(cache_key(status), ids);
-      layers[path] = std::move(ids);
-    }
-  const LayerIds one = as_one(images, layers, name);
-  image.found = merge({&one, 1});
+  Layers layers(images, name);
+  image.layers = static_cast<unsigned>(layers.count());
+  for (const std::string& path : layers.paths()) {
+    bool cached = false;
+    TRY(ids, read_blob(root_fd, path, name + "/" + path, cache, meter, cached));
+    image.from_cache += cached;
+    layers.take(path, std::move(ids));
+  }
+  image.found = flatten(layers.result());
   return image;
 }
 

@@ -73,7 +73,7 @@ base::Checked<Image> read_rootfs(const std::string& path, int fd, const ReadOpti
   TRY(layer, read_layer(fd, options.limits, options.progress));
   Image image;
   image.kind = "root directory";
-  image.found = merge({&layer, 1});
+  image.found = flatten(layer);
   return image;
 }
 

@@ -13,23 +13,21 @@ base::Checked<LayerIds> read_layer(int root_fd, const Limits& limits, const Prog
   return layer;
 }
 
-LayerIds combine(std::span<const LayerIds> bottom_first) {
-  LayerIds all;
-  for (const LayerIds& layer : bottom_first) {
-    all.owners.add_all(layer.owners);
-    all.complete = all.complete && layer.complete;
-    for (std::size_t i = 0; i < kAccountPaths.size(); ++i)
-      if (layer.accounts[i]) all.accounts[i] = layer.accounts[i];
+void Stack::add(LayerIds layer, std::size_t height) {
+  all_.owners.add_all(layer.owners);
+  all_.complete = all_.complete && layer.complete;
+  for (std::size_t i = 0; i < kAccountPaths.size(); ++i) {
+    if (!layer.accounts[i] || (all_.accounts[i] && height < heights_[i])) continue;
+    all_.accounts[i] = std::move(layer.accounts[i]);
+    heights_[i] = height;
   }
-  return all;
 }
 
-FoundIds merge(std::span<const LayerIds> bottom_first) {
-  const LayerIds one = combine(bottom_first);
+FoundIds flatten(const LayerIds& layer) {
   FoundIds all;
-  for (const auto& accounts : one.accounts)
+  for (const auto& accounts : layer.accounts)
     if (accounts) all.add_all(*accounts);
-  all.add_all(one.owners);
+  all.add_all(layer.owners);
   return all;
 }
 

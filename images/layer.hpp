@@ -4,7 +4,6 @@
 #pragma once
 #include <array>
 #include <optional>
-#include <span>
 
 #include "images/accounts.hpp"
 #include "images/found.hpp"
@@ -22,9 +21,20 @@ struct LayerIds {
 /// Of an unpacked layer.
 base::Checked<LayerIds> read_layer(int root_fd, const Limits& limits, const Progress& progress);
 
-/// The layers as one: owners of all, of each account file the uppermost version.
-LayerIds combine(std::span<const LayerIds> bottom_first);
-/// The same without telling the parts from each other.
-FoundIds merge(std::span<const LayerIds> bottom_first);
+/// Layers as they become an image: owners of all, of each account file the uppermost version. Holds
+/// one of each however many layers there are.
+class Stack {
+ public:
+  /// `height`: of the layer in the image; layers come in any order.
+  void add(LayerIds layer, std::size_t height);
+  LayerIds& result() { return all_; }
+
+ private:
+  LayerIds all_;
+  std::array<std::size_t, kAccountPaths.size()> heights_{};
+};
+
+/// Without telling the parts from each other.
+FoundIds flatten(const LayerIds& layer);
 
 }  // namespace images

@@ -96,7 +96,8 @@ class Storage {
     image.layers = static_cast<unsigned>(chain.size());
     const PlanCache cache(options.cache_dir);
     Limits limits = options.limits;
-    std::vector<LayerIds> layers;
+    Stack stack;
+    std::size_t height = 0;
     for (const std::string& id : chain) {
       const std::string path = "overlay/" + id + "/diff";
       base::Fd fd(::openat(root_.get(), path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -107,9 +108,9 @@ class Storage {
       TRY(ids, read_cached_layer(fd.get(), cache, limits, options.progress, CutLayer::read_again,
                                  &cached));
       image.from_cache += cached;
-      layers.push_back(std::move(ids));
+      stack.add(std::move(ids), ++height);
     }
-    image.found = merge(layers);
+    image.found = flatten(stack.result());
     const std::string config =
         "overlay-images/" + stored.id + "/" + data_name("sha256:" + stored.id);
     if (auto text = read(config, kMostManifest))

@@ -97,6 +97,17 @@ what_it_says() {
         nsenter --user --target $! setpriv --reuid 60000 --regid 60000 --clear-groups sh -c "echo \$(id -u) \$(id -g)"; kill $!' take "$IMG/uids" "$IMG/gids" 2>&1)"
 }
 
+limits() { # what the kernel would refuse is left out here, and named
+    local many edge
+    many=$(seq 70000 3 71017 | paste -sd,)                                # 340 ids that do not follow each other
+    check_fails "more lines than the kernel takes" 'not mapped, although asked for: uid 7.*; gid 7' plan --id "$many"
+    check "340 lines and 4095 bytes at most" ok "$(plan --uid-map --exact --id "$many" 2>/dev/null |
+        awk '{ bytes += length($0) + 1 } END { print (NR <= 340 && bytes <= 4095 && NR >= 200) ? "ok" : NR " lines, " bytes " bytes" }')"
+    check_ok "300 ids have room" plan --exact --id "$(seq 70000 3 70897 | paste -sd,)"
+    edge=2147483647,2147483648,4294967293,4294967294
+    check "ids at the edges" 4 "$(plan --uid-map --id $edge | grep -cE '^(2147483647|2147483648|4294967293|4294967294) ')"
+}
+
 # podman copies each layer for a map with gaps, and wants the owners on the disk to be in it: its own flags do for layers
 # whose owners are the pool's, and for a root directory. (The runtime wrapper needs no flags and has no such limit.)
 by_podman() {
@@ -137,6 +148,7 @@ storage 'force_mask = "shared"'
 same_in_every_form
 remembered
 what_it_says
+limits
 by_podman
 hostile
 podman system reset -f >/dev/null 2>&1

@@ -94,6 +94,14 @@ TEST_F(ArchiveTest, DockersOwn) {
   EXPECT_THAT(image->found.gids.facts(), Contains(Key(50001)));
 }
 
+TEST_F(ArchiveTest, SeveralImagesInOne) {
+  auto image = read(docker(R"([{"Layers": ["b/layer.tar"]}, {"Layers": ["a.tar"]}])"));
+  EXPECT_THAT(uids(image), ElementsAre(0, 11, 22, 60000, 60001));
+  // The order of the manifest counts, not that of the archive.
+  EXPECT_THAT(uids(read(docker(R"([{"Layers": ["b/layer.tar", "a.tar"]}])"))),
+              ElementsAre(0, 11, 60000, 60001));
+}
+
 TEST_F(ArchiveTest, DockersOwnWithLies) {
   EXPECT_THAT(refusal(read(docker(R"([{"Layers": ["none.tar"]}])"))),
               HasSubstr("x.tar: its manifest names none.tar, which is not in it"));
