@@ -43,20 +43,16 @@ base::Checked<Planned> plan_namespace(const config::Config& config, const Wanted
   planned.gid_pool = maps.gids;
   planned.uids = plan_one(ids.uids, *ids.uid_slots, wanted.uids, purpose, planned.assigned);
   planned.gids = plan_one(ids.gids, *ids.gid_slots, wanted.gids, purpose, planned.assigned);
-  bool told = planned.assigned == 0 || tell_daemons(config);
-  planned.agreed = ids.agreed && told;
+  planned.doubt = planned.assigned > 0 ? tell_daemons(config) : "";
   if (!ids.agreed)
     planned.doubt =
         "XDG_RUNTIME_DIR is not a directory of this user's alone: the slots of this container are "
         "not known to other containers and mounts";
-  else if (!told)
-    planned.doubt =
-        "the daemon runs with other identity settings, and gives other slots: usernetes-identity "
-        "restart";
+  planned.agreed = planned.doubt.empty();
   return planned;
 }
 
-bool tell_daemons(const config::Config& config) {
+std::string tell_daemons(const config::Config& config) {
   serving::IdMaps here = serving::IdMaps::of_this_process();
   std::set<std::string> sockets;
   if (!config.daemon.socket.empty()) sockets.insert(config.daemon.socket);
@@ -64,15 +60,21 @@ bool tell_daemons(const config::Config& config) {
     sockets.insert(dir + "/" + serving::service_socket());
     sockets.insert(dir + "/" + serving::namespace_socket(here));
   }
-  bool agreed = true;
+  std::string doubt;
   for (const std::string& path : sockets) {
     if (::access(path.c_str(), F_OK) != 0) continue;
     auto daemon = serving::Client::connect(path);
     if (!daemon || daemon->hello().maps != here) continue;
-    agreed &= daemon->hello().identity == serving::identity_settings(config);
-    (void)daemon->call({{"verb", "refresh"}}, {}, kDaemonPatience);
+    auto done = daemon->call({{"verb", "refresh"}}, {}, kDaemonPatience);
+    if (!done)
+      doubt = "the daemon did not take over new slots, and may show owners as they were (" +
+              done.error().message + "); see: usernetes-identity restart";
+    if (daemon->hello().identity != serving::identity_settings(config))
+      doubt =
+          "the daemon runs with other identity settings, and gives other slots; see: "
+          "usernetes-identity restart";
   }
-  return agreed;
+  return doubt;
 }
 
 }  // namespace cli

@@ -37,8 +37,7 @@ base::Checked<Planned> plan_namespace(const config::Config& config, const Wanted
 
 /// Lets the daemons that serve this namespace take over new slots at once, so that files whose
 /// owners have moved are shown right. Nothing happens where none runs; one that does not answer
-/// within seconds is passed over. False: one has other identity settings, and other slots
-/// therefore.
-bool tell_daemons(const config::Config& config);
+/// within seconds is passed over. The answer is what a user should know, usually "".
+std::string tell_daemons(const config::Config& config);
 
 }  // namespace cli

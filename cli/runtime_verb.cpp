@@ -252,6 +252,9 @@ base::Checked<oci::Nesting> give_namespace(const Start& start, const oci::Spec& 
   TRY(found, find_ids(start, spec));
   WantedIds wanted{found.uids.by_importance(), found.gids.by_importance()};
   TRY(planned, plan_namespace(start.config, wanted));
+  if (!planned.doubt.empty())
+    start.events.line("runtime.doubt",
+                      "id=" + log::quoted(start.call.id) + " why=" + log::quoted(planned.doubt));
   TRY_VOID(check_musts(spec.uids, "uid", planned.uids));
   TRY_VOID(check_musts(spec.gids, "gid", planned.gids));
   std::vector<oci::Joined> joined = oci::look_at(spec.namespaces);

@@ -58,6 +58,9 @@ moving() {
     check "and 60000 can not read what is 1633's" 'Permission denied' "$(pool chmod 600 "$M/own"
         run --user 60000 --id 1633 -- cat "$M/own" 2>&1 | sed 's/.*: //')"
     check "1633 can" "" "$(run --user 1633 --id 60000 -- cat "$M/own" 2>&1)"
+    check_like "other settings than the daemon's are said so" 'other identity settings' \
+        "$(pool env USERNETES_IDENTITY_IDENTITY_COLLISIONS=separate "$BIN" run --user 60001 -- true 2>&1)"
+    check "but not without need" "" "$(run --user 60002 -- true)"
     stop
 }
 
