@@ -57,6 +57,17 @@ class ProgressLine {
   bool shown_ = false;
 };
 
+base::Checked<base::Unit> add_list(const std::string& list, const char* origin,
+                                   images::FoundIds& found) {
+  auto ids = identity::parse_id_list(list);
+  if (!ids) return base::refuse(std::string(origin) + ": " + ids.error().message);
+  for (Id id : *ids) {
+    found.uids.add(id, Weight::asked, origin);
+    found.gids.add(id, Weight::asked, origin);
+  }
+  return base::Unit{};
+}
+
 base::Checked<base::Unit> add_options(const Wanted& wanted, images::FoundIds& found) {
   if (!wanted.user.empty()) {
     const std::size_t colon = wanted.user.find(':');
@@ -71,14 +82,7 @@ base::Checked<base::Unit> add_options(const Wanted& wanted, images::FoundIds& fo
   auto groups = identity::parse_id_list(wanted.groups);
   if (!groups) return base::refuse("--groups: " + groups.error().message);
   for (Id id : *groups) found.gids.add(id, Weight::process, "--groups");
-  for (const std::string& list : wanted.ids) {
-    auto ids = identity::parse_id_list(list);
-    if (!ids) return base::refuse("--id: " + ids.error().message);
-    for (Id id : *ids) {
-      found.uids.add(id, Weight::asked, "--id");
-      found.gids.add(id, Weight::asked, "--id");
-    }
-  }
+  for (const std::string& list : wanted.ids) TRY_VOID(add_list(list, "--id", found));
   return base::Unit{};
 }
 
@@ -122,6 +126,7 @@ base::Checked<identity::Pool> pool_of(const char* path) {
 base::Checked<PlanReport> make_plan(const Wanted& wanted, const config::Config& config) {
   PlanReport report;
   TRY_VOID(add_options(wanted, report.found));
+  TRY_VOID(add_list(config.runtime.ids, "the setting runtime.ids", report.found));
   TRY_VOID(enter_pool());  // files of images belong to ids that only root of the pool may look at
   TRY(pod, read_sources(wanted, report));
   if (pod) report.annotation = annotation_of(report.found);
