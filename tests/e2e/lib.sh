@@ -130,6 +130,18 @@ world_users() {
     mount --bind "$etc" /etc
 }
 
+# world_user NAME UID FIRST COUNT: another user, with so many subordinate ids
+world_user() {
+    local name=$1 uid=$2 home=$WORLD/home-$1
+    sed -i -E "/^$name:/d; /^[^:]*:[^:]*:$uid:/d" /etc/passwd /etc/group
+    echo "$name:x:$uid:$uid::$home:/bin/bash" >>/etc/passwd
+    echo "$name:x:$uid:" >>/etc/group
+    echo "$name:*:19000:0:99999:7:::" >>/etc/shadow
+    echo "$name:$3:$4" | tee -a /etc/subuid >>/etc/subgid
+    install -d -o "$uid" -g "$uid" "$home"
+    install -d -m 700 -o "$uid" -g "$uid" "/run/user/$uid"
+}
+
 world_devices() {
     mount -t tmpfs -o mode=755 tmpfs "$WORLD/dev"
     mknod -m 666 "$WORLD/dev/fuse" c 10 229
@@ -152,12 +164,15 @@ world_leave() {
 
 # As the user, environment from scratch. LIMIT (seconds, default 60) ends what hangs: exit 124.
 # AUTOSTART=true: the first mount starts a daemon, which serves the others too; else each has a process of its own.
-hpc() {
-    timeout -k 5 "${LIMIT:-60}" runuser -u hpc -- env -i HOME="$WORLD/home" USER=hpc LOGNAME=hpc SHELL=/bin/bash \
-        LANG=C.UTF-8 PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin XDG_RUNTIME_DIR=/run/user/$HPC_UID \
+hpc() { as_user hpc "$@"; }
+as_user() { # NAME CMD…: any user of the world
+    local name=$1 uid home; shift
+    uid=$(id -u "$name") home=$(eval echo "~$name")
+    timeout -k 5 "${LIMIT:-60}" runuser -u "$name" -- env -i HOME="$home" USER="$name" LOGNAME="$name" SHELL=/bin/bash \
+        LANG=C.UTF-8 PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin XDG_RUNTIME_DIR="/run/user/$uid" \
         TMPDIR="$WORLD/tmp" WORLD="$WORLD" BIN="$BIN" USERNETES_IDENTITY_DAEMON_AUTOSTART="${AUTOSTART:-false}" \
         USERNETES_IDENTITY_DAEMON_IDLE_EXIT_S=1 ASAN_OPTIONS="$ASAN_OPTIONS" UBSAN_OPTIONS="$UBSAN_OPTIONS" \
-        bash -c 'cd; exec "$@"' hpc "$@"
+        bash -c 'cd; exec "$@"' "$name" "$@"
 }
 
 # pool CMD…     as root of hpc's user namespace with the map 0:0:1, 1:1:1999, 65534:2000:2 (over hpc and its ids)
