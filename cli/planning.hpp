@@ -13,6 +13,8 @@ namespace cli {
 
 struct WantedIds {
   std::vector<identity::Id> uids, gids;  // most important first, duplicates count once
+  /// And, after these, all that have slots already: for a namespace that others will join.
+  bool assigned = false;
 };
 
 struct Planned {

@@ -17,6 +17,9 @@
 #include "daemon/runtime_dir.hpp"
 #include "identity/id_list.hpp"
 #include "images/bundle.hpp"
+#include "images/rootfs.hpp"
+#include "runtime/entered.hpp"
+#include "runtime/image_root.hpp"
 #include "runtime/invocation.hpp"
 #include "runtime/kinship.hpp"
 #include "runtime/nest.hpp"
@@ -91,13 +94,19 @@ void add(images::Found& found, const std::vector<oci::Must>& musts) {
   for (const oci::Must& must : musts) found.add(must.id, images::Weight::process, must.key);
 }
 
+base::Checked<images::FoundIds> read_root(const oci::ImageRoot& root) {
+  if (!root.shown_only) return images::read_bundle_root(root.path, images::default_cache_dir());
+  base::Fd directory(::open(root.path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!directory.valid()) return base::refuse(root.path);
+  return images::read_accounts(directory.get());
+}
+
 base::Checked<images::FoundIds> find_ids(const Start& start, const oci::Spec& spec) {
   std::string root = spec.root.starts_with('/') ? spec.root : start.call.bundle + "/" + spec.root;
   images::FoundIds found;
-  if (!spec.root.empty()) {
-    auto read = images::read_bundle_root(root, images::default_cache_dir());
-    if (read) found = std::move(*read);  // else there is no such directory: the runtime will say so
-  }
+  if (!spec.root.empty())
+    // If there is no such directory, the runtime will say so.
+    if (auto read = read_root(oci::image_root(root))) found = std::move(*read);
   for (const std::string& note : found.notes)
     start.events.line("runtime.image",
                       "id=" + log::quoted(start.call.id) + " note=" + log::quoted(note));
@@ -123,6 +132,12 @@ std::optional<Id> slot_in(const std::vector<identity::Extent>& extents, Id id) {
     if (id - extent.inside < extent.count) return extent.outside + (id - extent.inside);
   return std::nullopt;
 }
+
+/// What a container has got.
+struct Given {
+  oci::Nesting nesting;
+  std::vector<oci::Entered> entered;
+};
 
 // Whether all that must be is there, and as the files have it.
 bool fits(const std::vector<oci::Must>& musts, const std::vector<identity::Extent>& extents,
@@ -150,24 +165,22 @@ base::Checked<base::Unit> check_musts(const std::vector<oci::Must>& musts, const
 // The sandbox's user namespace if the container can live in it, else one of its own.
 oci::Nesting choose(const Start& start, const oci::Spec& spec, const Planned& planned,
                     const std::vector<oci::Joined>& joined) {
-  oci::Nesting nesting{planned.uids.extents, planned.gids.extents, {}, {}};
+  oci::Nesting nesting{planned.uids.extents, planned.gids.extents, {}, {}, {}};
   std::optional<oci::Nested> sandbox = oci::nested_owner(joined);
-  const char* why = nullptr;
-  if (sandbox) {
-    bool all_its_own = true;
-    for (const oci::Joined& one : joined) all_its_own &= one.owner == sandbox->id;
-    if (!all_its_own && !oci::joins_in_any_order(start.program))
-      why = "the runtime joins no namespace of another owner after it";
-    else if (!fits(spec.uids, sandbox->uids, planned.uids) ||
-             !fits(spec.gids, sandbox->gids, planned.gids))
-      why = "it lacks an id of the process";
+  if (sandbox && fits(spec.uids, sandbox->uids, planned.uids) &&
+      fits(spec.gids, sandbox->gids, planned.gids)) {
+    nesting = {sandbox->uids, sandbox->gids, sandbox->path, {}, {}};
+  } else if (sandbox) {
+    start.events.line(
+        "runtime.own_namespace",
+        "id=" + log::quoted(start.call.id) + " why=\"the sandbox's lacks an id of the process\"");
   }
-  if (sandbox && !why) nesting = {sandbox->uids, sandbox->gids, sandbox->path, {}};
-  if (why)
-    start.events.line("runtime.own_namespace",
-                      "id=" + log::quoted(start.call.id) + " why=" + log::quoted(why));
-  for (const oci::Joined& one : joined)
-    if (nesting.join.empty() || one.owner != sandbox->id) nesting.foreign.insert(one.type);
+  bool enters = !oci::joins_in_any_order(start.program);
+  for (const oci::Joined& one : joined) {
+    if (!nesting.join.empty() && one.owner == sandbox->id) continue;
+    nesting.foreign.insert(one.type);
+    if (enters && oci::can_be_entered(one.type)) nesting.entered.insert(one.type);
+  }
   return nesting;
 }
 
@@ -210,16 +223,17 @@ std::string absolute(const std::string& path) {
   return found;
 }
 
-void remember(const Start& start, const std::optional<oci::Nesting>& nesting) {
+void remember(const Start& start, const std::optional<Given>& given) {
   auto records = open_records();
   if (!records) return;
   oci::Record record{
-      start.call.id,     absolute(start.call.bundle), "unchanged", start.program, {}, {},
-      std::time(nullptr)};
-  if (nesting) {
+      start.call.id, absolute(start.call.bundle), "unchanged", start.program, {}, {}};
+  record.created = std::time(nullptr);
+  if (given) {
     record.mode = "map";
-    record.uids = identity::map_text(nesting->uids);
-    record.gids = identity::map_text(nesting->gids);
+    record.uids = identity::map_text(given->nesting.uids);
+    record.gids = identity::map_text(given->nesting.gids);
+    record.entered = given->entered;
   }
   if (auto done = records->write(start.call.root, record); !done)
     start.events.line("runtime.record", "error=" + log::quoted(done.error().message));
@@ -247,10 +261,9 @@ base::Checked<std::string> left_alone(const oci::Spec& spec) {
   return std::string();
 }
 
-base::Checked<oci::Nesting> give_namespace(const Start& start, const oci::Spec& spec,
-                                           oci::Json& config) {
+base::Checked<Given> give_namespace(const Start& start, const oci::Spec& spec, oci::Json& config) {
   TRY(found, find_ids(start, spec));
-  WantedIds wanted{found.uids.by_importance(), found.gids.by_importance()};
+  WantedIds wanted{found.uids.by_importance(), found.gids.by_importance(), spec.sandbox};
   TRY(planned, plan_namespace(start.config, wanted));
   if (!planned.doubt.empty())
     start.events.line("runtime.doubt",
@@ -262,25 +275,31 @@ base::Checked<oci::Nesting> give_namespace(const Start& start, const oci::Spec& 
   TRY(edited, oci::nest(config, nesting));
   TRY_VOID(oci::make_settings(edited.settings, joined));
   tell(start, nesting, planned, edited);
-  return nesting;
+  Given given{nesting, {}};
+  for (const oci::Joined& one : joined)
+    if (nesting.entered.contains(one.type))
+      given.entered.push_back({one.type, one.path, one.inode});
+  return given;
 }
 
-base::Checked<base::Unit> prepare_start(const Start& start) {
+base::Checked<std::vector<oci::Entered>> prepare_start(const Start& start) {
   std::string path = start.call.config_path();
   TRY(file, oci::read_regular(path));
   TRY(config, oci::parse_object(file.text, path));
+  TRY_VOID(oci::put_back(config, path));
   TRY(spec, oci::read_spec(config, path));
   TRY(why, left_alone(spec));
   if (!why.empty()) {
     start.events.line("runtime.left_alone",
                       "id=" + log::quoted(start.call.id) + " why=" + log::quoted(why));
     remember(start, std::nullopt);
-    return base::Unit{};
+    return std::vector<oci::Entered>();
   }
-  TRY(nesting, give_namespace(start, spec, config));
-  remember(start, nesting);
+  TRY(given, give_namespace(start, spec, config));
+  remember(start, given);
   file.text = oci::json_text(config);
-  return oci::replace_file(path, file);
+  TRY_VOID(oci::replace_file(path, file));
+  return given.entered;
 }
 
 // --- exec ---------------------------------------------------------------------------------------
@@ -312,6 +331,20 @@ base::Checked<base::Unit> prepare_exec(const oci::Invocation& call,
   }
   TRY_VOID(check_exec_ids(ids.uids, "uid", record->uids, call.id));
   return check_exec_ids(ids.gids, "gid", record->gids, call.id);
+}
+
+// Without its record we would put the process into the wrong network, and nobody would notice.
+base::Checked<base::Unit> enter_for_exec(const oci::Invocation& call,
+                                         const std::optional<oci::Record>& record,
+                                         const std::string& program) {
+  if (record) return oci::enter(record->entered);
+  if (!oci::joins_in_any_order(program) && oci::was_entered(program, call.root, call.id))
+    return base::refuse(
+        "exec: the record of container " + call.id.substr(0, 64) +
+        " is not in $XDG_RUNTIME_DIR/usernetes-identity/containers; it says which "
+        "network the process has to be in. Call with the XDG_RUNTIME_DIR of create, "
+        "or start the container anew");
+  return base::Unit{};
 }
 
 // --- the call -----------------------------------------------------------------------------------
@@ -357,9 +390,14 @@ base::Checked<std::string> prepare(const oci::Invocation& call) {
   TRY(program, program_of(record, settings));
   if (call.starts()) {
     if (!settings.problems.empty()) return base::refuse(settings.problems.front());
-    TRY_VOID(prepare_start({call, settings.config, program, Events(settings.config, call.debug)}));
+    TRY(entered,
+        prepare_start({call, settings.config, program, Events(settings.config, call.debug)}));
+    TRY_VOID(oci::enter(entered));
   }
-  if (call.verb == "exec") TRY_VOID(prepare_exec(call, record));
+  if (call.verb == "exec") {
+    TRY_VOID(prepare_exec(call, record));
+    TRY_VOID(enter_for_exec(call, record, program));
+  }
   if (call.verb == "delete") forget(call);
   return program;
 }

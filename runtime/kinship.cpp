@@ -28,12 +28,15 @@ bool is_namespace(int fd) {
   return ::ioctl(fd, NS_GET_NSTYPE) >= 0;
 }
 
-// EPERM: it is neither ours nor a descendant of ours.
-UserNamespaceId owner_of(const std::string& path) {
-  base::Fd file = open_path(path);
-  if (!file.valid() || !is_namespace(file.get())) return {};
+// EPERM: its owner is neither ours nor a descendant of ours.
+Joined look_at_one(const Namespace& one) {
+  Joined joined{one.type, one.path, {}, 0};
+  base::Fd file = open_path(one.path);
+  if (!file.valid() || !is_namespace(file.get())) return joined;
+  joined.inode = identify(file.get()).second;
   base::Fd owner(::ioctl(file.get(), NS_GET_USERNS));
-  return owner.valid() ? identify(owner.get()) : UserNamespaceId{};
+  if (owner.valid()) joined.owner = identify(owner.get());
+  return joined;
 }
 
 bool is_our_child(int users) {
@@ -90,7 +93,7 @@ std::optional<Nested> nested_at(const Joined& joined) {
 std::vector<Joined> look_at(std::span<const Namespace> namespaces) {
   std::vector<Joined> all;
   for (const Namespace& one : namespaces)
-    if (!one.path.empty()) all.push_back({one.type, one.path, owner_of(one.path)});
+    if (!one.path.empty()) all.push_back(look_at_one(one));
   return all;
 }
 

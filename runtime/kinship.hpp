@@ -22,6 +22,7 @@ using UserNamespaceId = std::pair<dev_t, ino_t>;
 struct Joined {
   std::string type, path;
   UserNamespaceId owner{};
+  ino_t inode = 0;  // of itself; 0: not known
 };
 
 /// A user namespace nested in ours, held by the process whose namespaces are joined.

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "identity/owner_record.hpp"
+#include "runtime/entered.hpp"
 #include "runtime/spec.hpp"
 
 namespace oci {
@@ -161,16 +162,27 @@ class Editor {
     Json users = {{"type", "user"}};
     if (!nesting_.join.empty()) users["path"] = nesting_.join;
     kept.push_back(std::move(users));
-    for (Json& one : namespaces)
-      if (!is_text(one, "type", "user")) kept.push_back(std::move(one));
+    for (Json& one : namespaces) {
+      if (is_text(one, "type", "user")) continue;
+      if (is_entered(one)) continue;
+      kept.push_back(std::move(one));
+    }
     namespaces = std::move(kept);
     // runc wants them with a path as well, and newer ones compare.
     linux_part["uidMappings"] = mappings(nesting_.uids);
     linux_part["gidMappings"] = mappings(nesting_.gids);
   }
 
+  bool is_entered(const Json& one) {
+    std::string type = one.value("type", "");
+    if (!nesting_.entered.contains(type)) return false;
+    entered_[type] = one.value("path", "");
+    return true;
+  }
+
   void annotate() {
     Json& notes = part(config_, "annotations", Json::object());
+    if (!entered_.empty()) notes[kEnteredAnnotation] = json_text(entered_);
     notes[kModeAnnotation] = "map";
     notes[kMapsAnnotation] = maps_mark(config_["linux"]);
   }
@@ -178,6 +190,7 @@ class Editor {
   Json& config_;
   const Nesting& nesting_;
   std::set<std::string> has_;
+  Json entered_ = Json::object();
   Edited done_;
 };
 

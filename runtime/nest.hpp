@@ -18,6 +18,7 @@ struct Nesting {
   std::vector<identity::Extent> uids, gids;
   std::string join;               // the user namespace to be joined; empty: a new one
   std::set<std::string> foreign;  // types of namespaces that it does not own, among those joined
+  std::set<std::string> entered;  // of them: the runtime is in them before it starts
 };
 
 /// A setting that the container could not make: its namespace belongs to somebody else.

@@ -34,6 +34,23 @@ std::string text_of(const Json& json, const char* key) {
   return found != json.end() && found->is_string() ? found->get<std::string>() : std::string();
 }
 
+Json json_of(const std::vector<Entered>& all) {
+  Json list = Json::array();
+  for (const Entered& one : all)
+    list.push_back({{"type", one.type}, {"path", one.path}, {"inode", one.inode}});
+  return list;
+}
+
+std::vector<Entered> entered_of(const Json& json) {
+  std::vector<Entered> all;
+  auto list = json.find("entered");
+  if (list == json.end() || !list->is_array()) return all;
+  for (const Json& one : *list)
+    if (one.is_object() && one.contains("inode") && one["inode"].is_number_unsigned())
+      all.push_back({text_of(one, "type"), text_of(one, "path"), one["inode"].get<ino_t>()});
+  return all;
+}
+
 tl::unexpected<base::Failure> refuse_errno(const std::string& what) {
   return base::refuse("record of the container: " + what + ": " + std::strerror(errno));
 }
@@ -51,10 +68,15 @@ base::Checked<Records> Records::open(int parent) {
 
 base::Checked<base::Unit> Records::write(const std::string& root, const Record& record) const {
   forget_gone();
-  Json json = {{"id", record.id},           {"root", root},
-               {"bundle", record.bundle},   {"mode", record.mode},
-               {"program", record.program}, {"uids", record.uids},
-               {"gids", record.gids},       {"created", static_cast<std::int64_t>(record.created)}};
+  Json json = {{"id", record.id},
+               {"root", root},
+               {"bundle", record.bundle},
+               {"mode", record.mode},
+               {"program", record.program},
+               {"uids", record.uids},
+               {"gids", record.gids},
+               {"entered", json_of(record.entered)},
+               {"created", static_cast<std::int64_t>(record.created)}};
   std::string text = json_text(json), name = name_of(root, record.id);
   std::string temporary = name + "." + std::to_string(::getpid());
   (void)::unlinkat(directory_.get(), temporary.c_str(), 0);
@@ -80,13 +102,14 @@ std::optional<Record> Records::read_file(const std::string& name) const {
   if (!text) return std::nullopt;
   auto json = parse_object(*text, name);
   if (!json) return std::nullopt;
-  Record record{text_of(*json, "id"),
-                text_of(*json, "bundle"),
-                text_of(*json, "mode"),
-                text_of(*json, "program"),
-                text_of(*json, "uids"),
-                text_of(*json, "gids"),
-                0};
+  Record record;
+  record.id = text_of(*json, "id");
+  record.bundle = text_of(*json, "bundle");
+  record.mode = text_of(*json, "mode");
+  record.program = text_of(*json, "program");
+  record.uids = text_of(*json, "uids");
+  record.gids = text_of(*json, "gids");
+  record.entered = entered_of(*json);
   return record;
 }
 

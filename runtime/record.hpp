@@ -9,13 +9,15 @@
 #include "base/fd.hpp"
 #include "base/result.hpp"
 #include "identity/pool.hpp"
+#include "runtime/entered.hpp"
 
 namespace oci {
 
 struct Record {
   std::string id, bundle, mode;
-  std::string program;     // the runtime that has it; no other one knows it
-  std::string uids, gids;  // the maps as in uid_map; empty: no user namespace of ours
+  std::string program;                // the runtime that has it; no other one knows it
+  std::string uids, gids;             // the maps as in uid_map; empty: no user namespace of ours
+  std::vector<Entered> entered = {};  // to be entered before an exec too
   std::time_t created = 0;
 };
 

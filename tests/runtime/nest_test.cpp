@@ -6,6 +6,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "runtime/entered.hpp"
+#include "runtime/image_root.hpp"
 #include "runtime/settings.hpp"
 #include "runtime/spec.hpp"
 
@@ -29,7 +31,7 @@ Json bundle() {
 }
 
 oci::Nesting nesting(std::set<std::string> foreign = {}, std::string join = {}) {
-  return {{{0, 0, 1}, {60000, 1633, 1}}, {{0, 0, 6}}, std::move(join), std::move(foreign)};
+  return {{{0, 0, 1}, {60000, 1633, 1}}, {{0, 0, 6}}, std::move(join), std::move(foreign), {}};
 }
 
 std::vector<std::string> mounts(const Json& config) {
@@ -124,6 +126,30 @@ TEST(Nest, AJoinedUserNamespaceHasAPath) {
   EXPECT_EQ(config["linux"]["uidMappings"].size(), 2u);
 }
 
+TEST(Nest, WhatIsEnteredIsNotListedAndComesBack) {
+  Json config = bundle();
+  config["linux"]["namespaces"][1]["path"] = "/run/netns/a";
+  oci::Nesting entering = nesting({"network"});
+  entering.entered = {"network"};
+  ASSERT_TRUE(oci::nest(config, entering));
+  EXPECT_EQ(config["linux"]["namespaces"].size(), 5u);
+  EXPECT_EQ(config["annotations"][oci::kEnteredAnnotation], "{\"network\":\"/run/netns/a\"}");
+  Json again = config;
+  ASSERT_TRUE(oci::put_back(again, "c"));
+  EXPECT_FALSE(again["annotations"].contains(oci::kEnteredAnnotation));
+  EXPECT_EQ(oci::read_spec(again, "c")->users, oci::Spec::Users::ours);
+  ASSERT_TRUE(oci::nest(again, entering));
+  EXPECT_EQ(again["annotations"], config["annotations"]);
+}
+
+TEST(Nest, AWrongListOfEnteredNamespacesIsRefused) {
+  for (const char* text : {"x", "", "{\"pid\":\"/p\"}", "{\"network\":1}", "[]"}) {
+    Json config = bundle();
+    config["annotations"][oci::kEnteredAnnotation] = text;
+    EXPECT_FALSE(oci::put_back(config, "c")) << text;
+  }
+}
+
 TEST(Nest, ATerminalsGroupThatIsNotMappedIsLeftOut) {
   Json config = bundle();
   oci::Nesting few = nesting();
@@ -148,6 +174,19 @@ TEST(Nest, SlotsForTheHook) {
   Json nothing = Json::object();
   oci::put_slots(nothing, uids, gids);
   EXPECT_TRUE(nothing.empty());
+}
+
+TEST(ImageRoot, PodmansMountBehindABind) {
+  const char* info =
+      "22 1 0:20 / / rw - ext4 /dev/x rw\n"
+      "50 22 0:56 / /home/u/overlay/ab/merged rw - fuse.usernetes-identity usernetes-identity rw\n"
+      "51 22 0:57 /sub /home/u/overlay/cd/merged rw - fuse.x x rw\n"
+      "52 22 0:56 / /tmp/buildah1/mnt/rootfs rw - fuse.usernetes-identity usernetes-identity rw";
+  EXPECT_EQ(oci::merged_mount(info, "0:56"), "/home/u/overlay/ab/merged");
+  EXPECT_EQ(oci::merged_mount(info, "0:57"), "");
+  EXPECT_EQ(oci::merged_mount(info, "0:5"), "");
+  EXPECT_EQ(oci::merged_mount("x\n\n1 2 3", "3"), "");
+  EXPECT_EQ(oci::image_root("/proc").path, "/proc");
 }
 
 TEST(Settings, NamesBecomePathsThatStayThere) {

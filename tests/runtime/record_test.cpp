@@ -24,7 +24,9 @@ class RecordsTest : public testing::Test {
     return static_cast<std::size_t>(std::distance(begin(all), end(all)));
   }
   static oci::Record some(const std::string& id, const std::string& bundle = "/") {
-    return {id, bundle, "map", "/usr/bin/crun", "0 0 1\n60000 1633 1\n", "0 0 1\n", 5};
+    oci::Record record{id, bundle, "map", "/usr/bin/crun", "0 0 1\n60000 1633 1\n", "0 0 1\n"};
+    record.entered = {{"network", "/run/netns/a", 77}};
+    return record;
   }
 
   std::string directory_;
@@ -38,6 +40,8 @@ TEST_F(RecordsTest, WrittenReadRemoved) {
   EXPECT_EQ(read->uids, "0 0 1\n60000 1633 1\n");
   EXPECT_EQ(read->mode, "map");
   EXPECT_EQ(read->program, "/usr/bin/crun");
+  ASSERT_EQ(read->entered.size(), 1u);
+  EXPECT_EQ(read->entered[0].inode, 77u);
   EXPECT_FALSE(records().read("", "c1"));  // another runtime's
   EXPECT_FALSE(records().read("/root", "c2"));
   EXPECT_EQ(files(), 1u);

@@ -1,0 +1,228 @@
+#!/bin/bash
+# The program as podman's OCI runtime, with crun and with runc behind it: --user 60000 is 60000 inside and one id of
+# the pool outside, for run, exec, pods, kube play and build; what cannot be is refused with a sentence; nothing is left.
+# usage: 34-runtime.sh BINARY
+. "$(dirname "$0")/lib.sh"; world_enter "$@"
+AUTOSTART=true
+
+IMG=$WORLD/images
+RUNTIME=$WORLD/bin/usernetes-identity-runtime
+RECORDS=/run/user/$HPC_UID/usernetes-identity/containers
+OUTSIDE=$((SUB_FIRST + 1632))      # 60000 is 1633 in podman's namespace, where 1 is the first sub-id
+podman() { hpc podman "$@"; }
+run() { podman run --rm "$@" 2>&1; }
+
+settings() { # PROGRAM [IDS]
+    local d=$WORLD/home/.config
+    mkdir -p "$d/containers" "$d/usernetes-identity"
+    printf '[storage]\ndriver = "overlay"\n[storage.options.overlay]\nmount_program = "%s"\n' "$BIN" >"$d/containers/storage.conf"
+    printf '%s\n' '[containers]' 'pids_limit = 0' 'netns = "none"' '[engine]' 'cgroup_manager = "cgroupfs"' \
+        'events_logger = "file"' 'runtime = "usernetes"' 'runtime_supports_json = ["crun", "runc", "usernetes"]' \
+        '[engine.runtimes]' "usernetes = [\"$RUNTIME\"]" >"$d/containers/containers.conf"
+    printf '[runtime]\nprogram = "%s"\nids = "%s"\n[log]\nfile = "%s"\n' "$1" "${2:-}" "$WORLD/tmp/log" >"$d/usernetes-identity/config.toml"
+    chown -R $HPC_UID:$HPC_UID "$d"
+}
+
+ids() { # what a process says of itself: getuid, the kernel, capabilities
+    echo 'id -u; grep -E "^(Uid|CapEff|NoNewPrivs)" /proc/self/status'
+}
+said() { tr '\t\n' '  ' <<<"$1" | sed 's/ *$//'; }
+
+# --- one container ---------------------------------------------------------------------------------------------
+
+one_container() { # RUNTIME
+    local rt=$1 out pid
+    check "$rt: --user 60000 is 60000, without capabilities" \
+        "60000 Uid: 60000 60000 60000 60000 CapEff: 0000000000000000 NoNewPrivs: 0" "$(said "$(run --user 60000 hi sh -c "$(ids)")")"
+    check "$rt: the same under no-new-privileges" \
+        "60000 Uid: 60000 60000 60000 60000 CapEff: 0000000000000000 NoNewPrivs: 1" \
+        "$(said "$(run --security-opt no-new-privileges --user 60000 hi sh -c "$(ids)")")"
+    check "$rt: groups" "uid=60000 gid=60000 groups=42,60000" \
+        "$(run --user 60000:60000 --group-add 42 --group-add 60000 hi id | sed -E 's/\([a-z0-9]*\)//g')"
+    check "$rt: owners of the image, and of a new file" "60000:60000 1000000:1000000 1185200044:1185200044 60000:60000" \
+        "$(run --user 60000:60000 hi sh -c 'cd /data; touch /tmp/n; echo $(stat -c %u:%g u60000 u1000000 u1185200044 /tmp/n)')"
+    check "$rt: chown to an id that the image has" "1185200044:60000" \
+        "$(run hi sh -c 'chown 1185200044:60000 /data/u0; stat -c %u:%g /data/u0')"
+    check_fails "$rt: chown to one that nobody has asked for" 'Invalid argument' podman run --rm hi chown 77777 /data/u0
+    check "$rt: one that was asked for" "77777:77778" \
+        "$(run --annotation org.usernetes.identity.ids='77777 77778' hi sh -c 'chown 77777:77778 /data/u0; stat -c %u:%g /data/u0')"
+    check "$rt: a terminal" "60000 tty" "$(script -qec "timeout 30 runuser -u hpc -- env HOME=$WORLD/home XDG_RUNTIME_DIR=/run/user/$HPC_UID \
+        podman run --rm -t --user 60000 hi sh -c 'echo \$(id -u) \$([ -t 0 ] && echo tty)'" /dev/null </dev/null | tr -d '\r' | tail -1)"
+    check "$rt: exit code" 7 "$(run --user 60000 hi sh -c 'exit 7'; echo $?)"
+    check "$rt: killed by a signal" 137 "$(run hi sh -c 'sh -c "kill -9 \$\$"; exit $?' >/dev/null; echo $?)"
+    check "$rt: nothing on stderr" "" "$(podman run --rm --user 60000 hi true 2>&1 >/dev/null)"
+
+    podman run -d --name c1 --user 60000 hi sh -c 'sleep 1000' >/dev/null 2>&1
+    pid=$(podman inspect --format '{{.State.Pid}}' c1)
+    check "$rt: outside it is $OUTSIDE" "Uid: $OUTSIDE $OUTSIDE $OUTSIDE $OUTSIDE" "$(said "$(grep ^Uid "/proc/$pid/status")")"
+    check "$rt: exec" "60000 Uid: 60000 60000 60000 60000 CapEff: 0000000000000000 NoNewPrivs: 0" \
+        "$(said "$(podman exec --user 60000 c1 sh -c "$(ids)" 2>&1)")"
+    check "$rt: exec as root" 0 "$(podman exec --user 0 c1 id -u 2>&1)"
+    check_fails "$rt: exec as an id that is not mapped says which and what to do" \
+        'uid 60001 is not in the id map.*org.usernetes.identity.ids=60001' podman exec --user 60001 c1 id
+    check "$rt: one record" 1 "$(ls "$RECORDS" | wc -l)"
+    check_ok "$rt: stop" podman stop -t 0 c1
+    check_ok "$rt: start again" podman start c1
+    check "$rt: and exec again" 60000 "$(podman exec c1 id -u 2>&1)"
+    check_ok "$rt: kill" podman kill c1
+    check_ok "$rt: rm" podman rm -f -t 0 c1
+    check "$rt: no record is left" "" "$(ls "$RECORDS")"
+}
+
+# --- namespaces of others, mounts ------------------------------------------------------------------------------
+
+surroundings() { # RUNTIME
+    local rt=$1 way
+    for way in "--network host" "--network slirp4netns" "--pid host" "--uts host" "--cgroupns host" "--privileged" "--read-only" \
+        "--privileged --network host --pid host --uts host" "--tmpfs /t" "--device /dev/fuse" "--init"; do
+        [ "$rt $way" != "crun --init" ] || [ -x /usr/bin/catatonit ] || continue
+        check "$rt: $way" 60000 "$(run $way --user 60000 hi id -u)"
+    done
+    check "$rt: network slirp4netns has its own device" "tap0" \
+        "$(run --network slirp4netns --user 60000 hi sh -c 'grep -o tap0 /proc/net/dev; ls /sys >/dev/null')"
+    podman run -d --name net --network slirp4netns hi sleep 1000 >/dev/null 2>&1
+    check "$rt: exec is in that network" "0 tap0" "$(podman exec net sh -c 'echo $(id -u) $(grep -o tap0 /proc/net/dev)' 2>&1)"
+    podman rm -f -t 0 net >/dev/null 2>&1
+    check "$rt: a setting of the network" 1 "$(run --network slirp4netns --sysctl net.ipv4.ip_forward=1 hi cat /proc/sys/net/ipv4/ip_forward)"
+    check "$rt: keep-id stays the engine's" "1000 3" "$(run --userns=keep-id hi sh -c 'echo $(id -u) $(grep -c . /proc/self/uid_map)')"
+    check "$rt: mode=off leaves it as it is" "1 0 1" \
+        "$(run --annotation org.usernetes.identity.mode=off hi sh -c 'echo $(grep " 100000 " /proc/self/uid_map | wc -l) $(id -u) $(grep -c " 0 " /proc/self/uid_map)')"
+    check_fails "$rt: a mode that is not built" 'says slot, which is not built yet' \
+        podman run --rm --annotation org.usernetes.identity.mode=slot hi true
+    install -d -o $OUTSIDE -g $OUTSIDE "$WORLD/volume"
+    check "$rt: a volume of 60000" "60000:60000 60000:60000" \
+        "$(run --user 60000:60000 -v "$WORLD/volume:/v" hi sh -c 'touch /v/x; echo $(stat -c %u:%g /v /v/x)')"
+    check "$rt: which outside is the pool's" "$OUTSIDE:$OUTSIDE" "$(owner "$WORLD/volume/x")"
+    rm -r "$WORLD/volume"
+}
+
+# --- pods ------------------------------------------------------------------------------------------------------
+
+user_namespace() { podman exec "$1" sh -c 'ls -l /proc/self/ns/user' 2>&1 | grep -o '\[.*\]'; }
+
+pods() { # RUNTIME: 60000 has a slot by now, so the sandbox knows it
+    local rt=$1 network
+    for network in none slirp4netns; do
+        podman pod create --name pod --network $network >/dev/null 2>&1
+        check_ok "$rt: pod, network $network: a container" podman run --pod pod --name a -d --user 60000 hi sleep 1000
+        check_ok "$rt: pod, network $network: another" podman run --pod pod --name b -d --user 1000000 hi sleep 1000
+        check "$rt: pod, network $network: they share a user namespace" "$(user_namespace a)" "$(user_namespace b)"
+        check "$rt: pod, network $network: ids" "60000 1000000" "$(echo "$(podman exec a id -u 2>&1)" "$(podman exec b id -u 2>&1)")"
+        check "$rt: pod, network $network: shared memory is the user's" "60000 of a" "$(podman exec a sh -c 'echo of a >/dev/shm/x' 2>&1
+            podman exec --user 60000 b sh -c 'echo $(stat -c %u /dev/shm/x) $(cat /dev/shm/x)' 2>&1)"
+        podman pod rm -f -t 0 pod >/dev/null 2>&1
+    done
+    podman pod create --name pod --network none --share pid,ipc,net,uts >/dev/null 2>&1
+    podman run --pod pod --name a -d --user 60000 hi sleep 1000 >/dev/null 2>&1
+    check_like "$rt: pod that shares its processes" 'sleep 1000' "$(podman exec a sh -c 'cd /proc; for p in [0-9]*; do tr "\0" " " <$p/cmdline; echo; done' 2>&1)"
+    podman pod rm -f -t 0 pod >/dev/null 2>&1
+}
+
+kube() { # RUNTIME
+    cat >"$IMG/pod.yaml" <<'Y'
+apiVersion: v1
+kind: Pod
+metadata:
+  name: p
+spec:
+  restartPolicy: Never
+  securityContext: { runAsUser: 60000, runAsGroup: 60000, supplementalGroups: [42, 70000] }
+  containers:
+  - { name: app, image: localhost/hi:latest, imagePullPolicy: Never, command: [/bin/sh, -c, 'echo $(id -u) $(id -g); cat /proc/self/status'] }
+Y
+    podman kube play --network none "$IMG/pod.yaml" >/dev/null 2>&1
+    LIMIT=20 podman wait p-app >/dev/null 2>&1
+    check_like "$1: kube play, runAsUser 60000" '^60000 60000$' "$(podman logs p-app 2>&1)"
+    check_like "$1: kube play, capabilities" '^CapEff:[[:space:]]0000000000000000$' "$(podman logs p-app 2>&1)"
+    podman pod rm -f -t 0 p >/dev/null 2>&1
+}
+
+build() { # RUNTIME
+    printf 'FROM hi\nRUN touch /data/built && chown 60000:60000 /data/built\nUSER 60000\nRUN touch /tmp/mine\n' >"$IMG/Containerfile"
+    check_ok "$1: build" podman build --no-cache -q -t made -f "$IMG/Containerfile" "$IMG"
+    # podman reads the new layer from outside, where 60000 is 1633, and writes that into the image
+    check "$1: what was built, as podman sees it" "1633:1633 1633:0" "$(run made sh -c 'echo $(stat -c %u:%g /data/built /tmp/mine)')"
+    podman rmi -f made >/dev/null 2>&1
+}
+
+# --- bundles that are wrong, settings that are wrong ---------------------------------------------------------------
+
+refusals() {
+    settings crun "60000-x"
+    check_fails "runtime.ids that is no list is refused, by name" 'runtime.ids' podman run --rm hi true
+    settings "$BIN"
+    check_fails "this program behind itself is refused" 'this program itself' podman run --rm hi true
+    settings nonesuch
+    check_fails "a runtime that is not there is named" 'nonesuch, which is not in PATH' podman run --rm hi true
+    settings crun
+    check "more ids than a map holds: the process has its own" 2147483646 \
+        "$(run --user 2147483646 --annotation org.usernetes.identity.ids=100000-102500 hi id -u)"
+    check_like "and the log says which were left out" 'event=runtime.map .* uids_left_out="100' "$(cat "$WORLD/tmp/log")"
+    local b=$WORLD/tmp/bundle; hpc mkdir -p "$b/rootfs"
+    hpc ln -s /etc/passwd "$b/config.json"
+    check_fails "a config.json that is a link" 'config.json: is a symbolic link' hpc podman unshare "$RUNTIME" run -b "$b" x
+    hpc rm "$b/config.json"; hpc sh -c "echo '{\"process\":{\"user\":{\"uid\":1.5}}}' >$b/config.json"
+    check_fails "a fraction of an id" 'process.user.uid is 1.5; an id is a whole number' hpc podman unshare "$RUNTIME" run -b "$b" x
+    check_like "the engine's log file has it as well" '"level":"error","msg":".*process.user.uid is 1.5' \
+        "$(hpc podman unshare "$RUNTIME" --log "$b/log" --log-format json create -b "$b" x >/dev/null 2>&1; cat "$b/log")"
+    check_like "--version is crun's" '^crun version' "$(hpc "$RUNTIME" --version)"
+}
+
+# --- what it costs ---------------------------------------------------------------------------------------------
+
+# In podman's namespace: N times `RUNTIME run` of a bundle; prints the mean in microseconds.
+cat >"$WORLD/bin/loop" <<'L'
+#!/bin/bash
+cd "$1"; n=$2; shift 2
+cp config.json ../saved.json
+t0=$EPOCHREALTIME
+for ((i = 0; i < n; i++)); do "$@" --root /run/user/1000/loop run "l$i" >/dev/null || exit 1; done
+t1=$EPOCHREALTIME
+cp ../saved.json config.json
+echo $(((${t1/./} - ${t0/./}) / n))
+L
+chmod 755 "$WORLD/bin/loop"
+cost() {
+    local b=$WORLD/tmp/cost out alone with i
+    hpc mkdir -p "$b/rootfs/bin" "$b/rootfs/etc"; hpc cp /bin/busybox "$b/rootfs/bin/true"
+    hpc sh -c "cd $b && crun spec"
+    python3 - "$b/config.json" <<'P'
+import json, sys
+c = json.load(open(sys.argv[1]))
+c["process"]["terminal"] = False; c["process"]["args"] = ["/bin/true"]
+c["linux"].pop("resources", None)
+json.dump(c, open(sys.argv[1], "w"))
+P
+    settings crun
+    local best_alone=999999 best_with=999999
+    for i in 1 2 3 4 5 6; do
+        alone=$(podman unshare "$WORLD/bin/loop" "$b" 5 crun --cgroup-manager=disabled)
+        with=$(podman unshare "$WORLD/bin/loop" "$b" 5 "$RUNTIME" --cgroup-manager=disabled)
+        [ "$alone" -lt $best_alone ] && best_alone=$alone
+        [ "$with" -lt $best_with ] && best_with=$with
+    done
+    note "crun run: $best_alone us alone, $best_with us with the wrapper (best of 6 rounds)"
+    check "the wrapper costs less than 30 ms, whatever else this machine does" yes \
+        "$([ $((best_with - best_alone)) -lt 30000 ] && echo yes || echo $((best_with - best_alone)) us)"
+}
+
+install -d -m 777 "$IMG"
+ln -s "$E2E_BINARY_NAME" "$RUNTIME"
+settings crun
+python3 "$E2E_DIR/image.py" archive "$IMG/records.tar" high records
+podman import -q "$IMG/records.tar" hi >/dev/null 2>&1
+for rt in crun runc; do
+    settings $rt
+    one_container $rt
+    surroundings $rt
+    pods $rt
+    kube $rt
+    build $rt
+done
+refusals
+check "no record is left at the end" "" "$(ls "$RECORDS")"
+cost
+podman system reset -f >/dev/null 2>&1
+until_true 15 no_daemons
+check "no daemon is left at the end" "" "$(daemons)"
+world_leave
