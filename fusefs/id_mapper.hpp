@@ -53,6 +53,12 @@ class IdMapper {
   /// What it presents by; shared with other mounts.
   const std::shared_ptr<identity::LiveSlots>& slots() const { return setup_.slots; }
   bool squashed() const { return setup_.squash.has_value(); }
+  /// Whether `truth` is shown with a number that is another's by rights: as a slot.
+  bool shown_as_other(Id truth) const {
+    if (setup_.squash) return false;
+    bool mapped = !setup_.mapping.empty();
+    return present(truth) != (mapped ? map(truth, &IdRange::disk, &IdRange::shown) : truth);
+  }
 
  private:
   Id map(Id id, Id IdRange::*from, Id IdRange::*to) const {

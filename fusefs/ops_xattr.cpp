@@ -22,6 +22,28 @@ Done check_name(const Overlay& fs, std::string_view name, int for_internal) {
   return base::Unit{};
 }
 
+// Whether the caller has the ids that we have, rather than a container's own.
+bool is_of_our_namespace(std::uint32_t pid) {
+  struct stat ours {
+  }, callers{};
+  std::string path = "/proc/" + std::to_string(pid) + "/ns/user";
+  return pid != 0 && ::stat("/proc/self/ns/user", &ours) == 0 &&
+         ::stat(path.c_str(), &callers) == 0 && callers.st_ino == ours.st_ino;
+}
+
+// Podman writes the user.* names that it sees into the layers that it commits. So where the shown
+// number is not the owner's the owner is told, else a committed file of 60000 would be its slot's
+// for ever. A container in a namespace of its own sees true ids, and need not be told.
+std::string told_owner(const Overlay& fs, const Request& request, std::string_view name) {
+  bool uid = name == identity::kUidXattr;
+  if (!uid && name != identity::kGidXattr) return {};
+  const Node& node = *request.node;
+  if (node.type != identity::NodeType::file && !node.is_dir()) return {};
+  if (!fs.uids().shown_as_other(node.uid) && !fs.gids().shown_as_other(node.gid)) return {};
+  if (!is_of_our_namespace(request.header.pid)) return {};
+  return std::to_string(uid ? node.uid : node.gid);
+}
+
 void answer_size(Answer& answer, std::size_t size) {
   fuse_getxattr_out out{};
   out.size = static_cast<std::uint32_t>(size);
@@ -57,6 +79,15 @@ Done on_getxattr(Overlay& fs, Request& request, Answer& answer) {
   auto in = reader.take<fuse_getxattr_in>();
   auto name = reader.take_string();
   if (!name) return base::fail(EINVAL);
+  if (std::string owner = told_owner(fs, request, *name); !owner.empty()) {
+    if (in->size == 0)
+      answer_size(answer, owner.size());
+    else if (in->size < owner.size())
+      return base::fail(ERANGE);
+    else
+      answer.put(std::move(owner));
+    return base::Unit{};
+  }
   TRY_VOID(check_name(fs, *name, ENODATA));
   if (request.node->no_xattrs) return base::fail(ENODATA);
   TRY(where, fs.locate(request.node));
@@ -86,6 +117,9 @@ Done on_listxattr(Overlay& fs, Request& request, Answer& answer) {
       visible.append(name).push_back('\0');
     }
   }
+  if (!told_owner(fs, request, identity::kUidXattr).empty())
+    for (std::string_view name : {identity::kUidXattr, identity::kGidXattr})
+      visible.append(name).push_back('\0');
   if (in->size == 0) {
     answer_size(answer, visible.size());
     return base::Unit{};
@@ -102,13 +136,15 @@ ring::Task<Done> on_setxattr(Overlay& fs, Request& request, Answer&) {
   if (!in || !name) co_return base::fail(EINVAL);
   auto value = reader.take_bytes(in->size);
   if (!value) co_return base::fail(EINVAL);
+  std::string_view bytes(reinterpret_cast<const char*>(value->data()), value->size());
+  if (std::string owner = told_owner(fs, request, *name); !owner.empty() && owner == bytes)
+    co_return base::Unit{};  // a copy with all attributes; chown has done it
   CO_TRY_VOID(check_name(fs, *name, EPERM));
   Node* node = request.node;
   Pin pin(fs.nodes(), node);
   if (!fs.in_upper(node)) CO_TRY_VOID(co_await fs.copy_up(node));
   CO_TRY(where, fs.locate(node));
   std::string key(*name);
-  std::string_view bytes(reinterpret_cast<const char*>(value->data()), value->size());
   int flags = static_cast<int>(in->flags);
   if (flags & XATTR_CREATE && request.again == Verdict::none && at::xattr_size(where, key.c_str()))
     co_return base::fail(EEXIST);

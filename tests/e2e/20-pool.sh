@@ -97,6 +97,19 @@ chown_inside() {
     check_fails "another slot's process does not chown" 'not permitted' other_process chown 1700 "$M/change"
 }
 
+# What podman commits it reads as root of the pool, attributes included: there the true owner of a slot's file is told.
+told_owners() {
+    told() { "$1" getfattr --absolute-names --only-values -n "user.usernetes.$3" "$M/$2" 2>/dev/null; }
+    in_a_map() { pool "$BIN" run --id 60000 -- "$@"; }
+    check "the true owner of a slot's file is told" "60000:60000 1185200044" "$(told pool in-upper uid):$(told pool in-upper gid) $(told pool id-1185200044 uid)"
+    check "and listed" "user.usernetes.gid user.usernetes.uid" "$(pool getfattr --absolute-names -m - "$M/in-upper" | grep ^user | sort | xargs)"
+    check "no owner is told that is shown as it is" ":" "$(told pool id-1500 uid):$(told pool id-1500 gid)"
+    check "nor in a namespace that has the true ids" "60000 ::" "$(in_a_map stat -c %u "$M/in-upper") $(told in_a_map in-upper uid):$(told in_a_map in-upper gid):$(in_a_map getfattr --absolute-names -m - "$M/in-upper" 2>&1)"
+    check_fails "nobody sets one" 'not permitted' pool setfattr -n user.usernetes.uid -v 0 "$M/in-upper"
+    check_fails "nor where none is" 'not permitted' pool setfattr -n user.usernetes.uid -v 1500 "$M/id-1500"
+    check_ok "to set what is true changes nothing" pool setfattr -n user.usernetes.uid -v 60000 "$M/in-upper"
+}
+
 # A file that truly belongs to 1633 must not become readable to 60000, which already sits on slot 1633.
 no_two_on_a_slot() {
     pool mkdir -p "$P/2/lower" "$P/2/upper" "$P/2/work" "$P/2/merged"
@@ -175,6 +188,7 @@ prepare
 check_ok "mount in the pool's namespace" mount_in pool "$P"
 if [ $FAILED = 0 ]; then
     shown
+    told_owners
     usable by-slot
     usable by-root
     directory

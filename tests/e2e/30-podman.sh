@@ -91,15 +91,15 @@ life() { # SETTING
         echo $(stat -c %u:%g /tmp/mine) $(cat /tmp/mine) $(cat /data/started) "$(cat /data/u60000)" \
         $(stat -c %u:%g /data/u60000) $(test -e /data/u1000000 || echo gone)' 2>&1)"
     check_ok "$s: save" podman save -q -o "$IMG/two-${s// /-}.tar" two
-    check "$s: what the committed layer says of owners" "/data/u60000 1633:1633 100640 /tmp/mine 1500:1500 100644" \
+    check "$s: what the committed layer says of owners" \
+        "/data/u60000 1633:1633 100640 user.usernetes.gid user.usernetes.uid /tmp/mine 1500:1500 100644" \
         "$(python3 "$E2E_DIR/image.py" owners "$IMG/two-${s// /-}.tar" 2>&1 | awk '$1 && $2 ~ /u60000|mine/ {$1 = ""; print}' | xargs)"
     check_ok "$s: stop and remove" podman rm -f -t 0 c1
     nothing_left "$s, container removed"
 }
 
-# Commit and build write what they see: the file of 60000 that was touched is 1633's in the new image. With separate
-# slots (the default) the program must then show the true 60000 of the layer below as another id; shared slots keep them
-# together.
+# Commit and build write what they see: slots, and in attributes whose they are. The file of 60000 that was touched is 60000's
+# in the new image as well.
 built() { # SETTING MODE_OF_SUID OWNER_OF_SUID
     printf 'FROM hi\nRUN touch /data/built && chown 1500:1500 /data/built\nRUN chmod 600 /data/u60000\n' >"$IMG/Containerfile"
     check_ok "$1: build" podman build -q -t made -f "$IMG/Containerfile" "$IMG"

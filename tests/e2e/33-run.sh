@@ -82,6 +82,16 @@ refusals() {
     check "run: of which none was started" 125 "$(run --id "$(seq -s, 100000 3 101200)" -- true 2>/dev/null; echo $?)"
 }
 
+# The README's commands, line by line.
+readme() {
+    local line out=
+    hpc mkdir -p bin; hpc ln -sf "$BIN" bin/usernetes-identity
+    while read -r line; do
+        out+=$(hpc bash -c "PATH=\$HOME/bin:\$PATH; $line" 2>&1)$'\n'
+    done < <(sed -n '/^<!-- run -->/,/^<!-- \/run -->/p' "$E2E_DIR/../../README.md" | sed '1d;$d;/^```/d')
+    check "README: its two commands" "$(printf 'uid=60000 gid=60000 groups=60000\n60000:70005\n')" "$(sed "/^$/d" <<<"$out")"
+}
+
 IDS="0 2 11 65534 8 60000 65533 100000 1000650000 4294967294"
 
 # Ten processes: right inside, ten different ids outside, and each may signal its own only.
@@ -110,5 +120,6 @@ exits
 words
 same_process
 refusals
+readme
 many_users run run --id "${IDS// /,}" --
 world_leave

@@ -100,6 +100,20 @@ INSTANTIATE_TEST_SUITE_P(Names, InternalName, testing::ValuesIn(internal_names),
                            return name;
                          });
 
+// Where the shown owner is a slot the true one is told (20-pool.sh). Here none is a slot.
+TEST(Forging, NoOwnerIsToldThatIsShownAsItIs) {
+  OverlayMount m({.with_upper = false});
+  write_file(m.lower() + "/slot", "text");
+  set_xattr(m.lower() + "/slot", "user.usernetes.uid", "60000");
+  set_xattr(m.lower() + "/slot", "user.note", "seen");
+  own(m.lower() + "/slot", 1633, 7);
+  m.mount();
+  EXPECT_EQ(list_xattr(m.at("slot")), "user.note");
+  EXPECT_EQ(get_xattr(m.at("slot"), "user.usernetes.uid"), "<ENODATA>");
+  EXPECT_EQ(set_xattr(m.at("slot"), "user.usernetes.uid", "0"), "EPERM");
+  EXPECT_EQ(owner_of(m.at("slot")), "60000:7");
+}
+
 TEST(Forging, NeighboursOfInternalNamesAreOrdinary) {
   OverlayMount m;
   write_file(m.lower() + "/f", "x");
