@@ -23,6 +23,7 @@
   X(archive_read_set_callback_data)    \
   X(archive_read_open1)                \
   X(archive_read_next_header)          \
+  X(archive_read_data_block)           \
   X(archive_read_data)                 \
   X(archive_error_string)              \
   X(archive_set_error)                 \

@@ -17,7 +17,7 @@ class Meter {
     if (++files_ > limits_.files)
       stop("more than " + std::to_string(limits_.files) + " files; the rest was not looked at");
     if (files_ % 64 == 0) look_at_clock();
-    if (progress_ && files_ % 4096 == 0) progress_("files", files_);
+    if (progress_ && !archive_ && files_ % 4096 == 0) progress_("files", files_);
     return !stopped();
   }
   /// `total`: of one archive. The clock is looked at each time: a call is a piece of work.
@@ -25,7 +25,8 @@ class Meter {
     if (total > limits_.bytes)
       stop("more than " + std::to_string(limits_.bytes) + " bytes; the rest was not looked at");
     look_at_clock();
-    if (progress_) progress_("files", files_);
+    archive_ = true;
+    if (progress_) progress_("MiB", total >> 20);
     return !stopped();
   }
   bool stopped() const { return !why_.empty(); }
@@ -47,6 +48,7 @@ class Meter {
   const Progress progress_;
   const std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
   std::uint64_t files_ = 0;
+  bool archive_ = false;  // bytes tell more than files
   std::string why_;
 };
 

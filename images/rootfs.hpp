@@ -22,7 +22,7 @@ struct Limits {
   unsigned depth = 200;  // directories within each other; each costs a descriptor meanwhile
 };
 
-/// Called now and then with what is being done ("files", "bytes") and how many so far.
+/// Called now and then with what is counted ("files", or "MiB" of a layer) and how many so far.
 using Progress = std::function<void(std::string_view what, std::uint64_t done)>;
 
 /// passwd, group, subuid and subgid in `etc` of a root directory. A missing one is no error; what

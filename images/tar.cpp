@@ -9,7 +9,6 @@
 namespace images {
 namespace {
 
-// Small enough that what one piece unpacks to does not take long: bzip2 makes 20,000 of 1.
 constexpr std::size_t kPiece = 16 * 1024;
 constexpr std::size_t kMostPath = 4096;
 
@@ -82,17 +81,32 @@ base::Checked<base::Unit> Tar::begin() {
   const int opened = calls_.archive_read_open1(archive_);
   if (meter_.stopped()) return base::Unit{};  // next() finds nothing
   if (opened < ARCHIVE_WARN) return trouble("is no tar archive");
+  compressed_ = calls_.archive_filter_count(archive_) > 1;
   // Compressed twice, each piece of ours could become a million times as much.
   if (calls_.archive_filter_count(archive_) > 2)
     return base::refuse(name_ + ": is compressed more than once, which no image is");
   return base::Unit{};
 }
 
+bool Tar::spend() {
+  return meter_.spend_bytes(static_cast<std::uint64_t>(
+      std::max<la_int64_t>(calls_.archive_filter_bytes(archive_, 0), 0)));
+}
+
+// libarchive passes over what nobody reads in one go, and 2 KB of bzip2 can be 2 GB. So we do it,
+// piece by piece.
+void Tar::pass_over_content() {
+  const void* block = nullptr;
+  std::size_t size = 0;
+  la_int64_t offset = 0;
+  while (calls_.archive_read_data_block(archive_, &block, &size, &offset) == ARCHIVE_OK &&
+         spend()) {
+  }
+}
+
 la_ssize_t Tar::on_read(::archive* archive, void* self, const void** buffer) {
   Tar& tar = *static_cast<Tar*>(self);
-  const auto unpacked = static_cast<std::uint64_t>(
-      std::max<la_int64_t>(tar.calls_.archive_filter_bytes(archive, 0), 0));
-  if (!tar.meter_.spend_bytes(unpacked)) {
+  if (!tar.spend()) {
     tar.calls_.archive_set_error(archive, ECANCELED, "%s", "a limit was reached");
     return ARCHIVE_FATAL;
   }
@@ -118,6 +132,7 @@ tl::unexpected<base::Failure> Tar::trouble(const std::string& when) const {
 }
 
 base::Checked<std::optional<Tar::Entry>> Tar::next() {
+  if (entry_ && compressed_) pass_over_content();
   for (;;) {
     if (!meter_.spend_file()) return std::optional<Entry>();
     const int code = calls_.archive_read_next_header(archive_, &entry_);

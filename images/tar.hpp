@@ -52,6 +52,8 @@ class Tar {
  private:
   Tar(const ArchiveLibrary& calls, std::string name, ByteSource source, int seek_fd, Meter& meter);
   base::Checked<base::Unit> begin();
+  bool spend();
+  void pass_over_content();
   tl::unexpected<base::Failure> trouble(const std::string& when) const;
   static la_ssize_t on_read(::archive* archive, void* self, const void** buffer);
   static la_int64_t on_skip(::archive* archive, void* self, la_int64_t request);
@@ -65,6 +67,7 @@ class Tar {
   ::archive_entry* entry_ = nullptr;
   std::unique_ptr<char[]> buffer_;
   std::uint64_t entries_ = 0;
+  bool compressed_ = false;
 };
 
 /// Takes the current entry as a part of a layer.

@@ -97,6 +97,15 @@ what_it_says() {
         nsenter --user --target $! setpriv --reuid 60000 --regid 60000 --clear-groups sh -c "echo \$(id -u) \$(id -g)"; kill $!' take "$IMG/uids" "$IMG/gids" 2>&1)"
 }
 
+progress() { # on a terminal, of what takes more than a second; never in a pipe
+    # one file of 2 GB of zeros: its header, and one bzip2 stream twenty times; 2.4 KB in all
+    hpc bash -c "cd $IMG; truncate -s 2000M zeros; { tar cf - zeros 2>/dev/null | head -c 512 | bzip2; head -c 100M zeros | bzip2 >member
+        for i in {1..20}; do cat member; done; head -c 1024 zeros | bzip2; } >slow.tar.bz2; rm zeros member"
+    check_like "progress on a terminal" 'slow.tar.bz2: [0-9]+ MiB' \
+        "$(LIMIT=100 hpc script -qec "$BIN plan --no-cache $IMG/slow.tar.bz2" /dev/null 2>&1 | tr '\r' '\n')"
+    check_unlike "none in a pipe" ' MiB' "$(LIMIT=100 plan --no-cache "$IMG/slow.tar.bz2" 2>&1)"
+}
+
 limits() { # what the kernel would refuse is left out here, and named
     local many edge
     many=$(seq 70000 3 71017 | paste -sd,)                                # 340 ids that do not follow each other
@@ -148,6 +157,7 @@ storage 'force_mask = "shared"'
 same_in_every_form
 remembered
 what_it_says
+progress
 limits
 by_podman
 hostile

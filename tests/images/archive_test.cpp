@@ -172,6 +172,17 @@ TEST_F(ArchiveTest, BombsEndAtALimit) {
   EXPECT_THAT(image->found.notes, ElementsAre(HasSubstr("more than 100 files")));
 }
 
+TEST_F(ArchiveTest, WhatUnpacksToAMillionTimesAsMuchEndsInTime) {
+  std::string bomb =
+      archives::pack({{"x", std::string(100 << 20, '\0'), 0, AE_IFREG, {}}}, ARCHIVE_FILTER_BZIP2);
+  EXPECT_LT(bomb.size(), 20'000u);
+  const auto begin = std::chrono::steady_clock::now();
+  auto image = read(bomb, limited({.bytes = 20 << 20}));
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(5));
+  ASSERT_TRUE(image) << image.error().message;
+  EXPECT_THAT(image->found.notes, ElementsAre(HasSubstr("more than 20971520 bytes")));
+}
+
 TEST_F(ArchiveTest, CompressedTwiceIsRefused) {
   const std::string once = archives::pack(kRoot, ARCHIVE_FILTER_GZIP);
   // A gzip file of one stored block.
