@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,6 +14,7 @@ namespace images {
 namespace {
 
 constexpr std::size_t kMostLower = 64 * 1024;  // bytes of the file `lower`: 30 for each layer
+constexpr std::size_t kMostMounts = 16 * 1024 * 1024;  // bytes of mountinfo
 // A layer that had less than this because others took all the time gets another chance.
 constexpr std::chrono::milliseconds kFairTime{1000};
 
@@ -35,12 +37,45 @@ base::Fd open_lower(int storage, const std::string& name) {
   return layer.valid() ? open_directory(layer.get(), "diff") : base::Fd();
 }
 
+// podman build hands over a bind mount of …/merged; "" when it is not one.
+std::string same_directory_as_merged(const std::string& path) {
+  base::Fd table(::open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC));
+  struct stat here {
+  }, there{};
+  if (!table.valid() || ::stat(path.c_str(), &here) != 0) return "";
+  auto text = read_text(table.get(), kMostMounts, "mountinfo");
+  if (!text) return "";
+  for (const std::string& mount : merged_mounts(*text, here.st_dev))
+    if (::stat(mount.c_str(), &there) == 0 && there.st_dev == here.st_dev &&
+        there.st_ino == here.st_ino)
+      return mount;
+  return "";
+}
+
 }  // namespace
+
+std::vector<std::string> merged_mounts(std::string_view mountinfo, dev_t device) {
+  const std::string wanted = std::to_string(major(device)) + ":" + std::to_string(minor(device));
+  std::vector<std::string> paths;
+  while (!mountinfo.empty()) {
+    std::string_view line = mountinfo.substr(0, mountinfo.find('\n'));
+    mountinfo.remove_prefix(std::min(line.size() + 1, mountinfo.size()));
+    std::array<std::string_view, 5> field;  // id, parent, device, root, mount point
+    for (std::string_view& word : field) {
+      word = line.substr(0, line.find(' '));
+      line.remove_prefix(std::min(word.size() + 1, line.size()));
+    }
+    if (field[2] == wanted && field[3] == "/" && field[4].ends_with("/merged"))
+      paths.emplace_back(field[4]);
+  }
+  return paths;
+}
 
 std::optional<OverlayDirs> overlay_dirs_of(const std::string& merged) {
   std::string path = merged;
   while (path.size() > 1 && path.ends_with('/')) path.pop_back();
-  if (!path.ends_with("/merged")) return std::nullopt;
+  if (!path.ends_with("/merged")) path = same_directory_as_merged(path);
+  if (path.empty()) return std::nullopt;
   path.resize(path.size() - 7);
   base::Fd container(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   base::Fd storage = container.valid() ? open_directory(container.get(), "..") : base::Fd();

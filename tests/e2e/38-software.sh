@@ -141,6 +141,13 @@ compare_boot() {
         '^/run/one 755 60000:60000$' '^www-data 33 nginx$' '^Failed to stop one.service: Access denied$' '^/var/lib/other 60001:61000$'
     same "the whole tree after systemd" tree-after-boot '^/var/lib/one/uid f 644 60000 60000 6$'
 }
+base_with_owners() { # the ids are in no account and no setting, only in the layer; build hands over a bind mount of the root
+    hpc python3 "$WORLD/bin/image.py" archive "$WORLD/tmp/owners.tar" high records
+    hpc podman import -q "$WORLD/tmp/owners.tar" owners >/dev/null 2>&1
+    printf '%s\n' 'FROM owners' 'RUN stat -c "%n %u:%g" /data/u1000000 /data/dir' >"$WORLD/Containerfile.owners"
+    check_like "podman build sees whose the files of its base are" '^/data/u1000000 1000000:1000000$' \
+        "$(hpc podman build --no-cache -t o -f "$WORLD/Containerfile.owners" "$WORLD/tmp" 2>&1)"
+}
 more_than_a_full_map() {
     check_fails "65,536 ids do not reach to 70000" 'Invalid argument' as_user big podman exec c chown 70000 /srv/data/installed
     check "2,001 ids do, when it is planned" "70000:70000 70000" \
@@ -158,8 +165,9 @@ printf '%s\n' 'FROM software' 'RUN /work/software_ops.sh accounts >/accounts; /w
 both import_and_build; stage "image built"
 both work; stage "software ran"
 compare; more_than_a_full_map
-both build_accounts; stage "accounts built"; compare_built
+both build_accounts; stage "accounts built"; compare_built; base_with_owners
 both boot; stage "systemd ran"; compare_boot
 for user in hpc big; do as_user $user podman rm -f -t 0 -a >/dev/null 2>&1; done
+stage "removed"
 if until_true 10 no_daemons; then pass "no daemon is left"; else fail "no daemon is left" "$(daemons | xargs ps -fp)"; fi
 world_leave
