@@ -24,6 +24,7 @@ struct Side {
   const IdPlan& plan;
   const identity::Pool& pool;
   identity::Rule rule;
+  identity::Window window;
 
   Id preferred(Id id) const {
     return pool.contains(id) ? id : identity::hash_slot(id, pool.hash_range(), rule);
@@ -41,10 +42,10 @@ struct Side {
 };
 
 Side uids_of(const PlanReport& report) {
-  return {"uid", report.found.uids, report.planned.uids, report.uids, report.rule};
+  return {"uid", report.found.uids, report.planned.uids, report.uids, report.rule, report.window};
 }
 Side gids_of(const PlanReport& report) {
-  return {"gid", report.found.gids, report.planned.gids, report.gids, report.rule};
+  return {"gid", report.found.gids, report.planned.gids, report.gids, report.rule, report.window};
 }
 
 std::string first_choice(const Side& side, const IdPlan::Row& row) {
@@ -54,7 +55,9 @@ std::string first_choice(const Side& side, const IdPlan::Row& row) {
   auto holder = side.holder(wanted);
   const std::string slot = std::to_string(wanted);
   if (holder) return "not " + slot + ", which is " + std::to_string(*holder) + "'s";
-  return "not " + slot + ", which is another's or outside the window";
+  if (wanted < side.window.first || wanted > side.window.last)
+    return "not " + slot + ", which is outside the window";
+  return "not " + slot + ", which another has (map --slot " + slot + ")";
 }
 
 std::string origin_of(const images::Found::Fact* fact) {

@@ -20,6 +20,7 @@ struct PlanReport {
   Planned planned;
   identity::Pool uids = identity::Pool::full(), gids = identity::Pool::full();
   identity::Rule rule = identity::Rule::wide;
+  identity::Window window;
   std::string annotation;  // what a pod's should say; empty: no pod among the sources
 
   /// A sentence about ids that must be mapped and are not; empty: all are.

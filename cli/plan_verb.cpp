@@ -141,6 +141,7 @@ base::Checked<PlanReport> make_plan(const Wanted& wanted, const config::Config& 
   report.uids = std::move(uids);
   report.gids = std::move(gids);
   report.rule = config::rule(config);
+  report.window = config::window(config);
   return report;
 }
 
@@ -157,6 +158,8 @@ int show(const Wanted& wanted, const PlanReport& report) {
 }
 
 int plan(const Wanted& wanted) {
+  if (wanted.json + wanted.uid_map + wanted.gid_map + wanted.podman > 1)
+    return complain("plan: only one of --json, --uid-map, --gid-map and --podman", kUsage);
   auto config = config::load_config(*wanted.sources);
   if (!config) return complain(config.error().message);
   auto report = make_plan(wanted, *config);
@@ -185,16 +188,12 @@ Action prepare_plan(CLI::App& options) {
       ->type_name("LIST")
       ->expected(1)
       ->take_all();
-  auto* json = options.add_flag("--json", wanted->json, "as JSON");
-  auto* uid_map = options.add_flag("--uid-map", wanted->uid_map, "only the text for uid_map");
-  auto* gid_map = options.add_flag("--gid-map", wanted->gid_map, "only the text for gid_map");
-  auto* podman =
-      options.add_flag("--podman", wanted->podman,
-                       "only the flags --uidmap and --gidmap, for podman without the runtime; "
-                       "layers must then hold no foreign ids");
-  for (CLI::Option* one : {json, uid_map, gid_map, podman})
-    for (CLI::Option* other : {json, uid_map, gid_map, podman})
-      if (one < other) one->excludes(other);
+  options.add_flag("--json", wanted->json, "as JSON");
+  options.add_flag("--uid-map", wanted->uid_map, "only the text for uid_map");
+  options.add_flag("--gid-map", wanted->gid_map, "only the text for gid_map");
+  options.add_flag("--podman", wanted->podman,
+                   "only the flags --uidmap and --gidmap, for podman without the runtime; "
+                   "layers must then hold no foreign ids");
   options.add_flag("--no-cache", wanted->no_cache, "read all, and remember nothing");
   options.add_flag("--exact", wanted->exact,
                    "only what was found: not 1000 to 1015 for accounts that are added later");

@@ -1,8 +1,10 @@
 // The owners of all files below a directory.
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -74,6 +76,8 @@ class Walk {
     struct stat status {};
     if (::fstat(root.get(), &status) != 0) return;
     device_ = status.st_dev;
+    struct statfs system {};
+    told_ = ::fstatfs(root.get(), &system) == 0 && system.f_type == FUSE_SUPER_MAGIC;
     const std::string self = "/proc/self/fd/" + std::to_string(root.get());
     take(owner_by_record(self + "/.", {status.st_uid, status.st_gid}));
     stack_.emplace_back(std::move(root), 0);
@@ -109,7 +113,7 @@ class Walk {
     Owner plain{status.st_uid, status.st_gid};
     if (S_ISREG(status.st_mode) || S_ISDIR(status.st_mode))
       take(owner_by_record("/proc/self/fd/" + std::to_string(directory) + "/" + name, plain));
-    else
+    else if (!told_)
       take(owner_by_sidecar(directory, name, plain));
     if (!S_ISDIR(status.st_mode) || status.st_dev != device_ || !enter(directory, name, length))
       path_.resize(length);
@@ -171,6 +175,9 @@ class Walk {
   std::array<char, 65536> names_;
   std::array<char, kMostValue> value_;
   bool xattrs_ = true;  // false: this file system has none
+  // A mount like our own: it shows slots, and tells the true owners of files and directories as
+  // records. Of links and special files nobody tells, and their slot is not an id that they need.
+  bool told_ = false;
 };
 
 }  // namespace

@@ -32,6 +32,8 @@ PlanReport report() {
   for (identity::Id id = 1000; id <= 1015; ++id) plan.rows.push_back({id, id, true});
   for (identity::Id id = 70000; id < 70400; ++id) plan.left_out.push_back({id, LeftOut::lines});
   plan.left_out.push_back({80000, LeftOut::no_slot});
+  plan.rows.push_back({1185200044, 1700, false});  // its hash slot is 818
+  plan.rows.push_back({1000000, 1701, false});     // 1099
   plan.extents = {{0, 0, 1}, {1000, 1000, 16}, {1633, 1633, 1}, {60000, 1634, 1}};
   report.planned.gids.extents = {{0, 0, 1}};
   return report;
@@ -42,6 +44,8 @@ TEST(Plan, TextFoldsAndExplains) {
   EXPECT_THAT(text, HasSubstr("hi: podman image, 3 layers, 2 remembered\n"));
   EXPECT_THAT(text, HasSubstr("1000-1015  1000-1015  itself "));
   EXPECT_THAT(text, HasSubstr("not 1633, which is 1633's"));
+  EXPECT_THAT(text, HasSubstr("not 818, which is outside the window"));
+  EXPECT_THAT(text, HasSubstr("not 1099, which another has (map --slot 1099)"));
   EXPECT_THAT(text, HasSubstr("70000-70399  the map would have more than 340 lines"));
   EXPECT_THAT(text, HasSubstr("uid map, 4 lines, "));
   EXPECT_THAT(text, HasSubstr("  60000 1634 1\n"));

@@ -117,6 +117,18 @@ limits() { # what the kernel would refuse is left out here, and named
     check "ids at the edges" 4 "$(plan --uid-map --id $edge | grep -cE '^(2147483647|2147483648|4294967293|4294967294) ')"
 }
 
+# A root that is one of our mounts, as containerd has it: slots are shown, and true owners told to who asks for them
+a_mount() {
+    pool_open
+    pool mkdir "$IMG/lower" "$IMG/mnt"
+    pool bash -c "cd $IMG/lower && touch f && ln -s f link && setfattr -n user.usernetes.uid -v 60000 f && setfattr -n user.usernetes.gid -v 60001 f"
+    pool "$BIN" -o "lowerdir=$IMG/lower" "$IMG/mnt"
+    check "a mount shows slots" "1633" "$(pool stat -c %u "$IMG/mnt/f" 2>&1)"
+    check "and plan reads true ids" "0,60000 0,60001" "$(pool "$BIN" plan --json --exact "$IMG/mnt" |
+        python3 -c 'import json, sys; p = json.load(sys.stdin); print(*(",".join(str(e["id"]) for e in p[s]["ids"] if e["needed_for"] == "owner") for s in ("uids", "gids")))')"
+    pool fusermount3 -u "$IMG/mnt"
+}
+
 # podman copies each layer for a map with gaps, and wants the owners on the disk to be in it: its own flags do for layers
 # whose owners are the pool's, and for a root directory. (The runtime wrapper needs no flags and has no such limit.)
 by_podman() {
@@ -159,6 +171,7 @@ remembered
 what_it_says
 progress
 limits
+a_mount
 by_podman
 hostile
 podman system reset -f >/dev/null 2>&1
