@@ -20,7 +20,8 @@ namespace cli {
 namespace {
 
 struct Options {
-  bool dry_run = false, undo = false, json = false, no_systemd = false, storage_conf = false;
+  bool dry_run = false, undo = false, json = false, no_systemd = false, storage_conf = false,
+       containers_conf = false;
 };
 
 /// Where things of this user go, and the program that they name.
@@ -28,6 +29,10 @@ struct Places {
   std::string home, config, state;  // directories
   std::string program;              // the file that runs now
   std::string link() const { return home + "/.local/bin/usernetes-identity"; }
+  std::string runtime() const { return home + "/.local/bin/usernetes-identity-runtime"; }
+  std::string containers_conf() const {
+    return config + "/containers/containers.conf.d/usernetes-identity.conf";
+  }
   std::string unit(const char* kind) const {
     return config + "/systemd/user/usernetes-identity." + kind;
   }
@@ -97,6 +102,19 @@ std::string storage_lines(const std::string& program) {
   return "[storage.options.overlay]\nmount_program = " + config::toml_string(program) + "\n";
 }
 
+// podman 4.3 reads runtime_supports_nocgroup, its manual says runtime_supports_nocgroups. A list
+// replaces the built-in one.
+std::string runtime_lines(const std::string& runtime) {
+  return "[engine]\n"
+         "runtime = \"usernetes\"\n"
+         "runtime_supports_json = [\"crun\", \"runc\", \"kata\", \"runsc\", \"krun\", "
+         "\"usernetes\"]\n"
+         "runtime_supports_nocgroup = [\"crun\", \"krun\", \"usernetes\"]\n"
+         "runtime_supports_nocgroups = [\"crun\", \"krun\", \"usernetes\"]\n"
+         "[engine.runtimes]\nusernetes = [" +
+         config::toml_string(runtime) + "]\n";
+}
+
 std::vector<Wanted> everything(const Places& places, const Options& options,
                                const std::string& program) {
   std::vector<Wanted> all;
@@ -114,6 +132,11 @@ std::vector<Wanted> everything(const Places& places, const Options& options,
                    "# Takes the place of /etc/containers/storage.conf.\n"
                    "[storage]\ndriver = \"overlay\"\n" +
                        storage_lines(program)});
+  if (options.containers_conf)
+    all.push_back({places.containers_conf(),
+                   "# New containers of podman are started by usernetes-identity, which becomes\n"
+                   "# crun or runc (runtime.program in its config.toml).\n" +
+                       runtime_lines(places.runtime())});
   return all;
 }
 
@@ -178,6 +201,8 @@ base::Checked<Report> install(const Places& places, const Options& options) {
       if (linked.deed != Deed::left) program = places.link();
       report.outcomes.push_back(std::move(linked));
     }
+    TRY(runtime, files.put({places.runtime(), program, true}));
+    report.outcomes.push_back(std::move(runtime));
     for (const Wanted& wanted : everything(places, options, program)) {
       TRY(outcome, files.put(wanted));
       report.outcomes.push_back(std::move(outcome));
@@ -225,7 +250,8 @@ Action prepare_install(CLI::App& options) {
   auto wanted = std::make_shared<Options>();
   options.footer(
       "Writes the units into $XDG_CONFIG_HOME/systemd/user, a settings file in which everything is "
-      "commented out, and the link ~/.local/bin/usernetes-identity. A file that is there already, "
+      "commented out, and the links ~/.local/bin/usernetes-identity and "
+      "usernetes-identity-runtime. A file that is there already, "
       "or was changed since, is left alone and named. What was written is remembered in "
       "$XDG_STATE_HOME/usernetes-identity/installed.json. Exit code 0: nothing failed, even if "
       "files were left.");
@@ -235,6 +261,8 @@ Action prepare_install(CLI::App& options) {
   options.add_flag("--no-systemd", wanted->no_systemd, "no units, and no systemctl");
   options.add_flag("--storage-conf", wanted->storage_conf,
                    "write a storage.conf for podman, if there is none");
+  options.add_flag("--containers-conf", wanted->containers_conf,
+                   "make podman start new containers by us, with a drop-in of containers.conf");
   return [wanted] { return run_install(*wanted); };
 }
 

@@ -7,6 +7,7 @@
 #include "cli/client_verbs.hpp"
 #include "cli/config_verb.hpp"
 #include "cli/daemon_verb.hpp"
+#include "cli/hook_verb.hpp"
 #include "cli/install.hpp"
 #include "cli/map_verb.hpp"
 #include "cli/plan_verb.hpp"
@@ -32,6 +33,7 @@ constexpr Verb kVerbs[] = {
     {"daemon", "serve all mounts of this user", prepare_daemon},
     {"drain", "let a daemon take no new mounts, and end after the last", prepare_drain},
     {"help", "show the options of the mount program, or those of a verb", prepare_help},
+    {"hook", "be podman's precreate hook: user and groups become slots", prepare_hook},
     {"install", "write a user's units, settings file and link, or remove them again",
      prepare_install},
     {"log-level", "show or change how much a daemon logs", prepare_log_level},

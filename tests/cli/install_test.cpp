@@ -68,6 +68,18 @@ TEST_F(Install, WritesAndUndoesEverything) {
   EXPECT_THAT(everything(), IsEmpty());
 }
 
+TEST_F(Install, MakesPodmanUseTheRuntime) {
+  auto done = install({"--containers-conf", "--no-systemd"});
+  ASSERT_EQ(done.code, 0) << done.err;
+  auto runtime = home() / ".local/bin/usernetes-identity-runtime";
+  auto file = home() / ".config/containers/containers.conf.d/usernetes-identity.conf";
+  EXPECT_EQ(std::filesystem::read_symlink(runtime), link());
+  EXPECT_THAT(text(file), HasSubstr("\nruntime = \"usernetes\"\n"));
+  EXPECT_THAT(text(file), HasSubstr("\nusernetes = [\"" + runtime.string() + "\"]\n"));
+  EXPECT_EQ(install({"--undo"}).code, 0);
+  EXPECT_THAT(everything(), IsEmpty());
+}
+
 TEST_F(Install, TwiceIsOnce) {
   install();
   auto before = everything();
@@ -127,8 +139,8 @@ TEST_F(Install, DryRunTouchesNothing) {
   EXPECT_THAT(everything(), IsEmpty());
   auto json = nlohmann::json::parse(install({"--dry-run", "--json", "--no-systemd"}).out);
   EXPECT_EQ(json["dry_run"], true);
-  ASSERT_EQ(json["files"].size(), 2u) << json;
-  EXPECT_THAT(json["files"][1]["content"], HasSubstr("#level = \"info\""));
+  ASSERT_EQ(json["files"].size(), 3u) << json;
+  EXPECT_THAT(json["files"][2]["content"], HasSubstr("#level = \"info\""));
   install();
   auto before = everything();
   EXPECT_THAT(install({"--dry-run", "--undo"}).out, HasSubstr("would remove "));

@@ -140,8 +140,7 @@ Y
 build() { # RUNTIME
     printf 'FROM hi\nRUN touch /data/built && chown 60000:60000 /data/built\nUSER 60000\nRUN touch /tmp/mine\n' >"$IMG/Containerfile"
     check_ok "$1: build" podman build --no-cache -q -t made -f "$IMG/Containerfile" "$IMG"
-    # podman reads the new layer from outside, where 60000 is 1633, and writes that into the image
-    check "$1: what was built, as podman sees it" "1633:1633 1633:0" "$(run made sh -c 'echo $(stat -c %u:%g /data/built /tmp/mine)')"
+    check "$1: what was built" "60000:60000 60000:0" "$(run made sh -c 'echo $(stat -c %u:%g /data/built /tmp/mine)')"
     podman rmi -f made >/dev/null 2>&1
 }
 
@@ -166,6 +165,28 @@ refusals() {
     check_like "the engine's log file has it as well" '"level":"error","msg":".*process.user.uid is 1.5' \
         "$(hpc podman unshare "$RUNTIME" --log "$b/log" --log-format json create -b "$b" x >/dev/null 2>&1; cat "$b/log")"
     check_like "--version is crun's" '^crun version' "$(hpc "$RUNTIME" --version)"
+}
+
+# --- as the documentation has it -------------------------------------------------------------------------------
+
+block() { # MARK: the sh block of docs/RUNTIME.md between <!-- MARK --> and <!-- /MARK -->
+    sed -n "/^<!-- $1 -->/,/^<!-- \/$1 -->/p" "$E2E_DIR/../../docs/RUNTIME.md" | sed '1d;$d;/^```/d'
+}
+documented() {
+    local d=$WORLD/home/.config/containers
+    settings crun
+    sed -i '/runtime/d; /usernetes/d' "$d/containers.conf"; printf '[engine]\nruntime = "crun"\n' >>"$d/containers.conf"
+    sed -i '0,/^\[engine\]$/!{/^\[engine\]$/d}' "$d/containers.conf"
+    check_fails "podman alone" 'cannot setresuid to 60000' podman run --rm --user 60000 hi true
+    check_ok "install" hpc "$BIN" install --no-systemd --containers-conf
+    check "podman reads the drop-in" "60000" "$(run --user 60000 hi id -u)"
+    check "and starts without cgroups" "60000" "$(run --cgroups disabled --user 60000 hi id -u)"
+    check "RUNTIME.md, podman" 60000 "$(hpc env IMAGE=hi bash -c "$(block podman)" 2>&1)"
+    check_ok "install --undo" hpc "$BIN" install --undo --no-systemd
+    check_fails "podman alone again" 'cannot setresuid to 60000' podman run --rm --user 60000 hi true
+    check "RUNTIME.md, hook" 1633 "$(hpc env IMAGE=hi PATH="$WORLD/bin:/usr/bin:/bin:/usr/sbin" bash -c "$(block hook)" 2>&1)"
+    check_fails "the hook says what it cannot read" 'standard input: is not valid JSON' hpc sh -c "echo '{' | $BIN hook precreate"
+    check "and writes nothing then" "" "$(hpc sh -c "echo '{\"process\":{\"user\":{\"uid\":-1}}}' | $BIN hook precreate 2>/dev/null")"
 }
 
 # --- what it costs ---------------------------------------------------------------------------------------------
@@ -220,6 +241,7 @@ for rt in crun runc; do
     build $rt
 done
 refusals
+documented
 check "no record is left at the end" "" "$(ls "$RECORDS")"
 cost
 podman system reset -f >/dev/null 2>&1
