@@ -82,6 +82,24 @@ outside_of() { # what this machine sees of a container's process, and of its fil
     check "$RT: nobody of us stays" "" "$(daemons | xargs -r ps -o comm= -p | grep -v '^uni-')"
     podman rm -f -t 0 out >/dev/null 2>&1; rm -f "$WORLD/bind/out"
 }
+# Ten users in one container: ps shows them as they are, this machine as ten ids of hpc's, and each may signal its own only.
+USERS="0 2 11 65534 8 60000 65533 100000 1000650000 4294967294"
+ten_users() {
+    local out=$WORLD/tmp/ten.$RT id
+    mkfifo "$out.in"
+    LIMIT=60 podman run -i --rm --name ten --annotation "org.usernetes.identity.ids=$USERS" faces multiuser $USERS <"$out.in" >"$out" 2>&1 &
+    exec 8>"$out.in"
+    until_true 30 grep -q '^ready' "$out" || { fail "$RT: ten users start" "$(cat "$out")"; exec 8>&-; return; }
+    check_unlike "$RT: ten users: each is what it became" BAD "$(cat "$out")"
+    check "$RT: ten users: who may signal whom" "$(for id in $USERS; do [ $id = 0 ] && echo "signals 0: ${USERS// /,}" || echo "signals $id: $id"; done)" \
+        "$(grep ^signals "$out" | tr -d '\r')"
+    check "$RT: ten users: ps in the container" "$(for id in $USERS; do echo "$id sleep $((3000 + id))"; done | sort)" \
+        "$(podman exec ten sh -c 'for p in $(ps -o pid,args | awk "\$2 == \"sleep\" {print \$1}"); do echo $(stat -c %u /proc/$p) $(tr "\0" " " </proc/$p/cmdline); done' 2>&1 | sed 's/ $//' | sort)"
+    check "$RT: ten users: ten ids outside, all hpc's" "10 10" "$(for id in $USERS; do ps -eo uid=,args= | awk -v want="sleep $((3000 + id))" \
+        -v u=$HPC_UID -v a=$SUB_FIRST -v n=$SUB_COUNT '{i = $1; $1 = ""; if (substr($0, 2) == want && (i == u || (i >= a && i < a + n))) print i}'; done |
+        sort | awk '{n++; seen[$1] = 1} END {print n, length(seen)}')"
+    exec 8>&-; wait $!
+}
 with_crun() {
     local id RT=crun
     podman_runtime "$RUNTIME" crun
@@ -94,6 +112,7 @@ with_crun() {
     podman rm -f -t 0 face >/dev/null 2>&1
     in_pod 60000; in_pod 1000
     outside_of
+    ten_users
 }
 with_runc() {
     local id RT=runc

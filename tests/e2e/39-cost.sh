@@ -9,9 +9,9 @@ PAIRS=${COST_PAIRS:-7}
 
 words() { # NAME -> fio's words
     case $1 in
-        "small random reads") echo --rw=randread --bs=4k --size=64m --io_size=256m;;
-        "small random writes") echo --rw=randwrite --bs=4k --size=64m --io_size=128m;;
-        "large reads") echo --rw=read --bs=1m --size=128m --io_size=2g;;
+        "small random reads") echo --rw=randread --bs=4k --size=64m --io_size=160m;;
+        "small random writes") echo --rw=randwrite --bs=4k --size=64m --io_size=80m;;
+        "large reads") echo --rw=read --bs=1m --size=128m --io_size=1g;;
         "many files") echo --rw=randread --bs=4k --nrfiles=400 --filesize=8k --openfiles=20 --file_service_type=random:1 --io_size=16m --create_serialize=0;;
     esac
 }
@@ -32,7 +32,7 @@ print("%d %.3f %.3f" % (len(pairs), ratio, best), "ok" if len(pairs) >= 5 and mi
 compare() { # JOB
     local i a b all= verdict=
     for ((i = 0; i < 3 * PAIRS; ++i)); do
-        a=$(fio_ms outside "$1") b=$(fio_ms inside "$1")
+        if ((i % 2)); then a=$(fio_ms outside "$1") b=$(fio_ms inside "$1"); else b=$(fio_ms inside "$1") a=$(fio_ms outside "$1"); fi
         if [ -n "$a" ] && [ -n "$b" ]; then all+="$a $b"$'\n'; fi
         verdict=$(judge <<<"$all")
         if ((i >= PAIRS - 1)) && [ "${verdict##* }" = ok ]; then break; fi

@@ -38,9 +38,10 @@ import_tree() { # DIR NAME [OPTION…]
     tar -C "$tree" --numeric-owner --owner=0 --group=0 -cf "$tree.tar" . && LIMIT=200 podman import -q "$@" "$tree.tar" "$name" >/dev/null && rm "$tree.tar"
 }
 
-# play NAME SECURITY COMMAND [OPTION…]: a pod of one container of image $IMAGE, to its end; its output
-play() {
-    local name=$1 security=$2 command=$3; shift 3
+# pod_start NAME SECURITY COMMAND [OPTION…]: a pod of one container of image $IMAGE. $POD_VOLUMES: lines of YAML
+pod_start() {
+    local name=$1 security=$2 command=$3 volumes= mounts=; shift 3
+    if [ -n "${POD_VOLUME:-}" ]; then volumes="{ name: v, hostPath: { path: $POD_VOLUME } }" mounts='{ name: v, mountPath: /shared }'; fi
     cat >"$WORLD/tmp/$name.yaml" <<Y
 apiVersion: v1
 kind: Pod
@@ -50,14 +51,21 @@ spec:
   restartPolicy: Never
   hostNetwork: ${HOST_NETWORK:-true}
   securityContext: { $security }
+  volumes: [ $volumes ]
   containers:
   - name: app
     image: localhost/$IMAGE:latest
     imagePullPolicy: Never
     command: [/bin/sh, -c, '$command']
+    volumeMounts: [ $mounts ]
 Y
     podman kube play "$@" "$WORLD/tmp/$name.yaml" 2>&1 >/dev/null
-    LIMIT=100 podman wait "$name-app" >/dev/null 2>&1
-    podman logs "$name-app" 2>&1
-    podman pod rm -f -t 0 "$name" >/dev/null 2>&1
+}
+pod_end() { podman pod rm -f -t 0 "$1" >/dev/null 2>&1; }
+# play NAME SECURITY COMMAND [OPTION…]: such a pod to its end; its output
+play() {
+    pod_start "$@"
+    LIMIT=100 podman wait "$1-app" >/dev/null 2>&1
+    podman logs "$1-app" 2>&1
+    pod_end "$1"
 }
