@@ -97,6 +97,15 @@ what_it_says() {
         nsenter --user --target $! setpriv --reuid 60000 --regid 60000 --clear-groups sh -c "echo \$(id -u) \$(id -g)"; kill $!' take "$IMG/uids" "$IMG/gids" 2>&1)"
 }
 
+# The README's commands, line by line, where its files are.
+readme() {
+    local line
+    hpc mkdir -p bin; hpc ln -sf "$BIN" bin/usernetes-identity
+    while read -r line; do
+        check_ok "README: ${line%%  *}" hpc bash -c "cd $IMG; PATH=\$HOME/bin:\$PATH; $line"
+    done < <(sed -n '/^<!-- plan -->/,/^<!-- \/plan -->/p' "$E2E_DIR/../../README.md" | sed '1d;$d;/^```/d')
+}
+
 progress() { # on a terminal, of what takes more than a second; never in a pipe
     # one file of 2 GB of zeros: its header, and one bzip2 stream twenty times; 2.4 KB in all
     hpc bash -c "cd $IMG; truncate -s 2000M zeros; { tar cf - zeros 2>/dev/null | head -c 512 | bzip2; head -c 100M zeros | bzip2 >member
@@ -169,6 +178,7 @@ storage 'force_mask = "shared"'
 same_in_every_form
 remembered
 what_it_says
+readme
 progress
 limits
 a_mount
