@@ -28,10 +28,11 @@ base::Checked<std::optional<std::string>> text_of_file(std::string const& path) 
   }
   std::ifstream in(path, std::ios::binary);
   if (!in) return base::refuse(path + ": cannot be opened: " + std::strerror(errno));
-  std::string text(kMostBytes + 1, '\0');
-  in.read(text.data(), static_cast<std::streamsize>(text.size()));
+  // In pieces: the runtime reads this before each container, and a megabyte of zeroes is dear.
+  std::string text;
+  for (char piece[4096]; text.size() <= kMostBytes && in; text.append(piece, in.gcount()))
+    in.read(piece, sizeof piece);
   if (in.bad()) return base::refuse(path + ": cannot be read: " + std::strerror(errno));
-  text.resize(static_cast<std::size_t>(in.gcount()));
   if (text.size() > kMostBytes) return base::refuse(path + ": larger than 1 MiB");
   return std::optional(std::move(text));
 }

@@ -191,40 +191,38 @@ documented() {
 
 # --- what it costs ---------------------------------------------------------------------------------------------
 
-# In podman's namespace: N times `RUNTIME run` of a bundle; prints the mean in microseconds.
+# In podman's namespace: the best of many calls in microseconds, for what stands alone, and for our part of `create` with
+# the root of a container of podman's: /bin/true is the runtime that we become.
 cat >"$WORLD/bin/loop" <<'L'
 #!/bin/bash
-cd "$1"; n=$2; shift 2
-cp config.json ../saved.json
-t0=$EPOCHREALTIME
-for ((i = 0; i < n; i++)); do "$@" --root /run/user/1000/loop run "l$i" >/dev/null || exit 1; done
-t1=$EPOCHREALTIME
-cp ../saved.json config.json
-echo $(((${t1/./} - ${t0/./}) / n))
+cd "$1"; RT=$2
+root=$(podman mount "$3")
+sed -E 's#"path": *"rootfs"#"path":"'"$root"'"#' config.json >../plain.json
+best() { # COMMAND…
+    local best=9999999 i t0 t1
+    for ((i = 0; i < 40; i++)); do
+        cp ../plain.json config.json
+        [ -z "${UNCACHED:-}" ] || rm -rf ~/.cache/usernetes-identity
+        t0=$EPOCHREALTIME; "$@" >/dev/null || return 1; t1=$EPOCHREALTIME
+        [ $((${t1/./} - ${t0/./})) -ge $best ] || best=$((${t1/./} - ${t0/./}))
+    done
+    echo $best
+}
+echo "$(best /bin/true) $(best "$RT" state x) $(best "$RT" create x) $(UNCACHED=1 best "$RT" create x)"
 L
 chmod 755 "$WORLD/bin/loop"
 cost() {
-    local b=$WORLD/tmp/cost out alone with i
-    hpc mkdir -p "$b/rootfs/bin" "$b/rootfs/etc"; hpc cp /bin/busybox "$b/rootfs/bin/true"
-    hpc sh -c "cd $b && crun spec"
-    python3 - "$b/config.json" <<'P'
-import json, sys
-c = json.load(open(sys.argv[1]))
-c["process"]["terminal"] = False; c["process"]["args"] = ["/bin/true"]
-c["linux"].pop("resources", None)
-json.dump(c, open(sys.argv[1], "w"))
-P
-    settings crun
-    local best_alone=999999 best_with=999999
-    for i in 1 2 3 4 5 6; do
-        alone=$(podman unshare "$WORLD/bin/loop" "$b" 5 crun --cgroup-manager=disabled)
-        with=$(podman unshare "$WORLD/bin/loop" "$b" 5 "$RUNTIME" --cgroup-manager=disabled)
-        [ "$alone" -lt $best_alone ] && best_alone=$alone
-        [ "$with" -lt $best_with ] && best_with=$with
-    done
-    note "crun run: $best_alone us alone, $best_with us with the wrapper (best of 6 rounds)"
-    check "the wrapper costs less than 30 ms, whatever else this machine does" yes \
-        "$([ $((best_with - best_alone)) -lt 30000 ] && echo yes || echo $((best_with - best_alone)) us)"
+    local b=$WORLD/tmp/cost alone passed cached uncached
+    hpc mkdir -p "$b"; hpc sh -c "cd $b && crun spec"
+    settings /bin/true
+    sed -i 's/^runtime = .*/runtime = "crun"/' "$WORLD/home/.config/containers/containers.conf"
+    podman create -q --name cost hi true >/dev/null
+    read -r alone passed cached uncached < <(podman unshare "$WORLD/bin/loop" "$b" "$RUNTIME" cost)
+    note "/bin/true: $alone us; through us: state $passed us, create $cached us, without the plan's cache $uncached us"
+    check "create costs less than 10 ms" yes "$([ $((cached - alone)) -lt 10000 ] && echo yes || echo $((cached - alone)) us)"
+    check "and less than 20 ms the first time" yes "$([ $((uncached - alone)) -lt 20000 ] && echo yes || echo $((uncached - alone)) us)"
+    podman rm -f cost >/dev/null 2>&1
+    rm -f "$RECORDS"/*             # of containers that nobody deletes
 }
 
 install -d -m 777 "$IMG"
