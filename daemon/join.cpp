@@ -115,6 +115,7 @@ base::Checked<bool> hand_over(const MountCall& call, Client& daemon, Json reques
   request["fds"] = fds.size();
   request["path"] = mount->path();
   request["device"] = device_at(mount->path());
+  request["mounted_in"] = where_we_mount();
   auto answer = daemon.call(std::move(request), fds, kServeSeconds);
   if (!answer) return tl::make_unexpected(std::move(answer.error()));  // and the mount goes
   mount->leave();

@@ -27,12 +27,17 @@ base::Checked<MountRequest> MountRequest::parse(const Json& args, const config::
   request.path = text_of(args, "path");
   if (request.path.empty()) request.path = options.mountpoint;
   request.device = text_of(args, "device");
+  request.mounted_in = text_of(args, "mounted_in");
   request.options = std::move(options);
   return request;
 }
 
 Json MountRequest::as_json() const {
-  return {{"path", path}, {"device", device}, {"arguments", arguments}, {"settings", settings}};
+  return {{"path", path},
+          {"device", device},
+          {"mounted_in", mounted_in},
+          {"arguments", arguments},
+          {"settings", settings}};
 }
 
 bool is_mount_setting(std::string_view key) {

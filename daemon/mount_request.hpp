@@ -16,6 +16,7 @@ namespace serving {
 struct MountRequest {
   std::string path;                    // where it is, in the namespace of who mounted it
   std::string device;                  // "0:57", its device number as mountinfo has it; or ""
+  std::string mounted_in;              // namespaces of who mounted it: "mnt:[40…] user:[40…]"
   std::vector<std::string> arguments;  // of the mount_program, without its name
   Json settings = Json::object();      // "section.key" to text, of those that a mount brings
   config::MountOptions options;        // parsed from the two

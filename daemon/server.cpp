@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "base/log.hpp"
+#include "daemon/detach.hpp"
 #include "daemon/status.hpp"
 
 namespace serving {
@@ -48,6 +49,7 @@ base::Checked<base::Unit> Server::add(const config::MountOptions& options,
   TRY(mount, Mount::make(options, subtype));
   MountRequest request;
   request.path = mount->path();
+  request.mounted_in = where_we_mount();
   request.options = options;
   base::Fd device = mount->take_device();
   Served& served = serve(std::move(request), std::move(device), std::move(overlay),
@@ -62,6 +64,7 @@ Served& Server::serve(MountRequest request, base::Fd device,
   auto served = std::make_unique<Served>(std::move(request));
   Served* entry = served.get();
   entry->id = lasting.id ? lasting.id : next_id();
+  overlay->mounted_in = entry->request.mounted_in;
   overlay->on_corrupt = [entry](const std::string& name) { entry->log_corrupt(name); };
   auto then = std::move(hooks.on_end);
   hooks.on_end = [this, entry, then](int error) {

@@ -22,25 +22,21 @@ Done check_name(const Overlay& fs, std::string_view name, int for_internal) {
   return base::Unit{};
 }
 
-// Whether the caller has the ids that we have, rather than a container's own.
-bool is_of_our_namespace(std::uint32_t pid) {
-  struct stat ours {
-  }, callers{};
-  std::string path = "/proc/" + std::to_string(pid) + "/ns/user";
-  return pid != 0 && ::stat("/proc/self/ns/user", &ours) == 0 &&
-         ::stat(path.c_str(), &callers) == 0 && callers.st_ino == ours.st_ino;
+// Whether the caller is where the mount was made, as podman is, rather than in a container.
+bool is_outside(const Overlay& fs, std::uint32_t pid) {
+  return pid != 0 && !fs.mounted_in.empty() && namespaces_of(std::to_string(pid)) == fs.mounted_in;
 }
 
 // Podman writes the user.* names that it sees into the layers that it commits. So where the shown
 // number is not the owner's the owner is told, else a committed file of 60000 would be its slot's
-// for ever. A container in a namespace of its own sees true ids, and need not be told.
+// for ever. A container has mounts or ids of its own, and is told nothing.
 std::string told_owner(const Overlay& fs, const Request& request, std::string_view name) {
   bool uid = name == identity::kUidXattr;
   if (!uid && name != identity::kGidXattr) return {};
   const Node& node = *request.node;
   if (node.type != identity::NodeType::file && !node.is_dir()) return {};
   if (!fs.uids().shown_as_other(node.uid) && !fs.gids().shown_as_other(node.gid)) return {};
-  if (!is_of_our_namespace(request.header.pid)) return {};
+  if (!is_outside(fs, request.header.pid)) return {};
   return std::to_string(uid ? node.uid : node.gid);
 }
 

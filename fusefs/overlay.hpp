@@ -109,6 +109,9 @@ class Overlay {
   base::Result<std::shared_ptr<OpenFile>> open(Node* node, int flags);
   base::Result<std::shared_ptr<Listing>> list(Node* dir);
 
+  /// The namespaces of whoever mounted us, as namespaces_of() has them; "": not known.
+  std::string mounted_in;
+
   // --- attributes (attributes.cpp) ---
   base::Result<> set_owner(Node* node, Owner owner, const Caller& caller);
   base::Result<> set_mode(Node* node, mode_t mode);

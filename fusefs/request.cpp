@@ -2,7 +2,9 @@
 
 #include <sys/mman.h>
 #include <sys/sysmacros.h>
+#include <unistd.h>
 
+#include <array>
 #include <cmath>
 #include <csignal>
 #include <cstdlib>
@@ -46,6 +48,17 @@ void BufferPool::give_back(std::byte* p) {
     free_.push_back(p);
   else
     std::free(p);
+}
+
+std::string namespaces_of(const std::string& pid) {
+  std::string both;
+  for (const char* kind : {"mnt", "user"}) {
+    std::array<char, 64> link;
+    ssize_t size = ::readlink(("/proc/" + pid + "/ns/" + kind).c_str(), link.data(), link.size());
+    if (size <= 0) return {};
+    both += (both.empty() ? "" : " ") + std::string(link.data(), static_cast<std::size_t>(size));
+  }
+  return both;
 }
 
 Caller caller_of(const Overlay& fs, const Request& request) {

@@ -105,6 +105,9 @@ using Done = base::Result<>;
 
 /// The truth behind the ids in a request's header.
 Caller caller_of(const Overlay& fs, const Request& request);
+
+/// "mnt:[40…] user:[40…]" of a process ("self", or a pid as our /proc numbers it); "": it is gone.
+std::string namespaces_of(const std::string& pid);
 /// Whether this thread has been killed and only waits for us: by /proc/PID/status.
 bool is_dying(std::uint32_t pid);
 /// Whether an xattr of this name is neither shown nor set, since the kernel would let anybody set

@@ -105,6 +105,8 @@ told_owners() {
     check "and listed" "user.usernetes.gid user.usernetes.uid" "$(pool getfattr --absolute-names -m - "$M/in-upper" | grep ^user | sort | xargs)"
     check "no owner is told that is shown as it is" ":" "$(told pool id-1500 uid):$(told pool id-1500 gid)"
     check "nor in a namespace that has the true ids" "60000 ::" "$(in_a_map stat -c %u "$M/in-upper") $(told in_a_map in-upper uid):$(told in_a_map in-upper gid):$(in_a_map getfattr --absolute-names -m - "$M/in-upper" 2>&1)"
+    in_a_container() { pool unshare --mount --propagation private "$@"; }    # what a plain container differs in
+    check "nor where the mounts are others: in a container" "1633 ::" "$(in_a_container stat -c %u "$M/in-upper") $(told in_a_container in-upper uid):$(told in_a_container in-upper gid):$(in_a_container getfattr --absolute-names -m - "$M/in-upper" 2>&1)"
     check_fails "nobody sets one" 'not permitted' pool setfattr -n user.usernetes.uid -v 0 "$M/in-upper"
     check_fails "nor where none is" 'not permitted' pool setfattr -n user.usernetes.uid -v 1500 "$M/id-1500"
     check_ok "to set what is true changes nothing" pool setfattr -n user.usernetes.uid -v 60000 "$M/in-upper"
