@@ -15,6 +15,7 @@ using identity::Id;
 using identity::IdPlan;
 using Json = nlohmann::ordered_json;
 
+constexpr std::size_t kMostLeftOut = 100;  // lines of the text; JSON has all
 constexpr std::size_t kMostMapLines = 12;  // of a map in the text; --uid-map shows all
 
 // One kind of ids: what was found, what became of it, of which pool.
@@ -107,7 +108,8 @@ std::string left_out_text(const Side& side) {
   const auto& left_out = side.plan.left_out;
   if (left_out.empty()) return "";
   Table table({std::string(side.kind) + " NOT MAPPED", "<WHY", "<NEEDED FOR", "<FOUND"});
-  for (std::size_t i = 0; i < left_out.size();) {
+  std::size_t i = 0;
+  for (std::size_t lines = 0; i < left_out.size() && lines < kMostLeftOut; ++lines) {
     const auto* fact = side.fact(left_out[i].true_id);
     const std::string origin = origin_of(fact);
     const std::size_t count = run_of(left_out, i, [&](const auto& one, const auto& other, auto) {
@@ -119,7 +121,11 @@ std::string left_out_text(const Side& side) {
                needed_for(fact), origin});
     i += count;
   }
-  return table.text() + "No process can be one of these; their files are seen as nobody's.\n\n";
+  std::string more;
+  if (i < left_out.size())
+    more = "and " + std::to_string(left_out.size() - i) + " more, which --json lists. ";
+  return table.text() + more +
+         "No process can be one of these; their files are seen as nobody's.\n\n";
 }
 
 std::string map_lines(const Side& side) {

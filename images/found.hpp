@@ -51,6 +51,7 @@ class Found {
   const std::map<Id, Fact>& facts() const { return facts_; }
   /// How many findings had no room.
   std::uint64_t dropped() const { return dropped_; }
+  void add_dropped(std::uint64_t count) { dropped_ += count; }
   friend bool operator==(const Found&, const Found&) = default;
 
  private:

@@ -13,7 +13,7 @@ namespace images {
 namespace {
 
 // The first line; another form of the text gets another number.
-constexpr std::string_view kTitle = "usernetes-identity plan 1";
+constexpr std::string_view kTitle = "usernetes-identity plan 2";
 constexpr std::string_view kEnd = "end";
 constexpr std::size_t kMostText = 32 << 20;
 constexpr std::size_t kMostFiles = 2000;  // then all are removed: they are made again when needed
@@ -35,6 +35,8 @@ void write_found(std::string& text, char kind, const Found& found) {
 void write_ids(std::string& text, const FoundIds& found) {
   write_found(text, 'u', found.uids);
   write_found(text, 'g', found.gids);
+  text += "d " + std::to_string(found.uids.dropped()) + " " + std::to_string(found.gids.dropped()) +
+          "\n";
   for (const std::string& note : found.notes) text += "n " + one_line(note) + "\n";
 }
 
@@ -45,7 +47,8 @@ std::string_view take_word(std::string_view& line) {
   return word;
 }
 
-bool take_number(std::string_view& line, std::uint32_t& value) {
+template <class Number>
+bool take_number(std::string_view& line, Number& value) {
   std::string_view word = take_word(line);
   auto [stop, error] = std::from_chars(word.data(), word.data() + word.size(), value);
   return error == std::errc{} && stop == word.data() + word.size();
@@ -71,6 +74,13 @@ bool read_line(std::string_view line, LayerIds& layer, FoundIds*& section) {
   const std::string_view kind = take_word(line);
   if (kind == "u") return read_fact(line, section->uids);
   if (kind == "g") return read_fact(line, section->gids);
+  if (kind == "d") {
+    std::uint64_t uids = 0, gids = 0;
+    if (!take_number(line, uids) || !take_number(line, gids) || !line.empty()) return false;
+    section->uids.add_dropped(uids);
+    section->gids.add_dropped(gids);
+    return true;
+  }
   if (kind == "n") section->note(std::string(line));
   return kind == "n";
 }

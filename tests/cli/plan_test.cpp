@@ -51,6 +51,15 @@ TEST(Plan, TextFoldsAndExplains) {
   EXPECT_THAT(text, HasSubstr("  60000 1634 1\n"));
 }
 
+TEST(Plan, TextOfVeryManyIdsIsShort) {
+  PlanReport many;
+  for (identity::Id id = 0; id < 65536; ++id)
+    many.planned.uids.left_out.push_back({id * 3, LeftOut::lines});
+  const std::string text = many.text();
+  EXPECT_LT(text.size(), 20'000u);
+  EXPECT_THAT(text, HasSubstr("and 65436 more, which --json lists"));
+}
+
 TEST(Plan, NothingMovesTheCursor) {
   const std::string text = report().text();
   EXPECT_THAT(text, Not(HasSubstr("\x1b")));

@@ -86,6 +86,7 @@ TEST(PlanCache, KeepsWhatIsWhole) {
   images::LayerIds layer;
   layer.owners.uids.add(60000, images::Weight::owner, "owner of /a\nb", 7);
   layer.owners.gids.add(5, images::Weight::devpts, "");
+  layer.owners.gids.add_dropped(1ull << 40);
   layer.owners.note("odd");
   layer.accounts[0].emplace().uids.add(4294967294, images::Weight::account, "/etc/passwd:1 x y");
   layer.accounts[3].emplace();
@@ -94,6 +95,7 @@ TEST(PlanCache, KeepsWhatIsWhole) {
   ASSERT_TRUE(again);
   EXPECT_EQ(again->owners.uids.facts().at(60000).origin, "owner of /a?b");
   EXPECT_EQ(images::cache_text(*again), text);
+  EXPECT_EQ(again->owners.gids.dropped(), 1ull << 40);
   EXPECT_EQ(again->accounts, layer.accounts);
   for (std::size_t cut = 0; cut < text.size(); ++cut)
     EXPECT_FALSE(images::parse_cache(text.substr(0, cut))) << cut;
