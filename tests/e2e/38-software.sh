@@ -103,10 +103,11 @@ work() { # USER
         LIMIT=100 as_user "$1" podman exec c /work/software_ops.sh $step >"$OUT/$1/${step// /-}" 2>&1
     done
 }
-build_accounts() { # USER
-    LIMIT=100 as_user "$1" podman build -q --layers=false -v "$SHARE:/work:ro" -t accounts -f "$WORLD/Containerfile.accounts" "$WORLD/tmp" >"$OUT/$1/build2.log" 2>&1
+build_accounts() { # USER: with layers, as podman does by itself: the second step sees what was committed of the first
+    LIMIT=100 as_user "$1" podman build -q -v "$SHARE:/work:ro" -t accounts -f "$WORLD/Containerfile.accounts" "$WORLD/tmp" >"$OUT/$1/build2.log" 2>&1
     echo "exit $?" >"$OUT/$1/build2"
     as_user "$1" podman run --rm accounts cat /accounts >"$OUT/$1/built-accounts" 2>&1
+    as_user "$1" podman run --rm accounts cat /later >"$OUT/$1/later" 2>&1
     as_user "$1" podman run --rm accounts find /srv/data -printf '%p %y %m %U:%G\n' 2>&1 | sort >"$OUT/$1/committed"
 }
 boot() { # USER
@@ -135,11 +136,15 @@ compare() {
 compare_built() {
     same "podman build with useradd of high ids" build2 '^exit 0$'
     same "what the build saw" built-accounts '^alice: uid=60000' '^/srv/data/suid f 4755 alice:team 60000:61000 $'
-    # podman writes layers outside of the container, where 60000 is its slot; records go with files and directories
-    check "what is committed has its owners, as with 65,536 ids" "$(grep -v ' [lps] ' "$OUT/big/committed")" "$(grep -v ' [lps] ' "$OUT/hpc/committed")"
+    # podman writes layers outside of the container, where 60000 is its slot; records go with files and directories.
+    # fuse-overlayfs loses the set-group-id bit of a directory that is committed twice.
+    check "the next step has its owners, as with 65,536 ids" "$(grep -v ' [lp] ' "$OUT/big/later")" "$(grep -v ' [lp] ' "$OUT/hpc/later")"
+    check_like "and 60000 may write its file there" '^exit 0$' "$(cat "$OUT/hpc/later")"
+    check "what is committed has them" "$(grep -v ' [lp] ' "$OUT/big/committed" | sed 's/deep d 775/deep d 2775/')" \
+        "$(grep -v ' [lp] ' "$OUT/hpc/committed")"
     check_like "a committed set-uid file of 60000" '^/srv/data/suid f 4755 60000:61000$' "$(cat "$OUT/hpc/committed")"
-    check_like "but a symbolic link cannot carry a record: it is its slot's" "^/srv/data/link l 777 $(hash_slot 60001):$(hash_slot 61000)\$" "$(cat "$OUT/hpc/committed")"
-    check "and nothing else than the owner changes" "$(sed 's/ [^ ]*$//' "$OUT/big/committed")" "$(sed 's/ [^ ]*$//' "$OUT/hpc/committed")"
+    check_like "but a symbolic link cannot carry a record: it is its slot's" \
+        "^/srv/data/link l 777 $(hash_slot 60001):$(hash_slot 61000)\$" "$(cat "$OUT/hpc/committed")"
 }
 compare_boot() {
     same "systemd as process 1" services '^running$' '^one active 60000:60000 .* 0+ 1 60000 61000$' '^two active 60001:61000 ' \
@@ -167,7 +172,8 @@ base_image || give_up "a Debian tree is made" "$(tail -5 "$WORLD/debootstrap.log
 pass "a Debian tree is made"; stage debootstrap
 cp "$E2E_DIR/software_ops.sh" "$SHARE/"; users
 printf '%s\n' 'FROM base' "RUN /work/software_ops.sh packages $SOFTWARE >/packages" >"$WORLD/Containerfile"
-printf '%s\n' 'FROM software' 'RUN /work/software_ops.sh accounts >/accounts; /work/software_ops.sh files >>/accounts' >"$WORLD/Containerfile.accounts"
+printf '%s\n' 'FROM software' 'RUN /work/software_ops.sh accounts >/accounts; /work/software_ops.sh files >>/accounts' \
+    'RUN /work/software_ops.sh later >/later' >"$WORLD/Containerfile.accounts"
 both import_and_build; stage "image built"
 both work; stage "software ran"
 compare; more_than_a_full_map

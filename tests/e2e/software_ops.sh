@@ -47,6 +47,10 @@ files() { # every kind of file, every way to give it away
     find /srv/data -printf '%p %y %m %u:%g %U:%G %l\n' | sort
 }
 
+later() { # in another step of the build
+    find /srv/data -printf '%p %y %m %U:%G\n' | sort; su alice -c 'echo more >>/srv/data/hard'; echo "exit $?"
+}
+
 copies() { # what copies owners, by three programs
     cp -a /srv/data /srv/copied; mkdir /srv/untarred /srv/by-names
     tar -C /srv/data --sort=name --numeric-owner -cf /tmp/a.tar .
