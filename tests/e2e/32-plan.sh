@@ -64,7 +64,7 @@ remembered() {
     hpc bash -c "mkdir $IMG/many && cd $IMG/many && mkdir d && seq 20000 | sed s,^,d/, | xargs touch && tar czf $IMG/many.tar.gz d"
     first=$(ms plan "$IMG/many.tar.gz"); second=$(ms plan "$IMG/many.tar.gz")
     note "plan of an archive of 20,000 files: first $first ms, again $second ms"
-    check "the second time is faster" faster "$([ "$second" -lt "$first" ] && echo faster || echo "$first ms, then $second ms")"
+    check_like "and it is remembered" 'remembered' "$(plan "$IMG/many.tar.gz")"
     # a container's start: the layers once, its own layer each time
     podman create --name c hi true >/dev/null 2>&1
     local root; root=$(podman unshare sh -c 'podman mount c' 2>/dev/null)

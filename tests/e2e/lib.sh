@@ -160,6 +160,15 @@ world_leave() {
     [ $FAILED = 0 ] && [ $PASSED -gt 0 ]; exit
 }
 
+ratios() { # lines "BASE OTHER" on stdin -> what to print of two programs that ran side by side
+    python3 -c '
+import statistics, sys
+pairs = [tuple(map(float, line.split())) for line in sys.stdin if line.strip()]
+quotients = sorted(other / base for base, other in pairs)
+print("median %.3f of %d pairs (%.3f to %.3f), best by best %.3f" % (statistics.median(quotients), len(pairs), quotients[0],
+      quotients[-1], min(o for _, o in pairs) / min(b for b, _ in pairs)) if pairs else "nothing was measured")'
+}
+
 # --- who runs a command ----------------------------------------------------------------------------------------
 
 # As the user, environment from scratch. LIMIT (seconds, default 60) ends what hangs: exit 124.
