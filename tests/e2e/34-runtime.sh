@@ -94,6 +94,12 @@ surroundings() { # RUNTIME
         "$(run --user 60000:60000 -v "$WORLD/volume:/v" hi sh -c 'touch /v/x; echo $(stat -c %u:%g /v /v/x)')"
     check "$rt: which outside is the pool's" "$OUTSIDE:$OUTSIDE" "$(owner "$WORLD/volume/x")"
     rm -r "$WORLD/volume"
+    # podman gives a named volume to the user by a chown of its own, outside of the container
+    check_like "$rt: a named volume for 60000 is podman's to refuse" 'lchown .*_data: invalid argument' "$(run --user 60000:60000 -v "data-$rt:/v" hi true 2>&1)"
+    podman volume create -o "o=uid=$(hash_slot 60000),gid=$(hash_slot 60000)" "slot-$rt" >/dev/null
+    check "$rt: one made with the slot is 60000's" "60000:60000 60000:60000" \
+        "$(run --user 60000:60000 -v "slot-$rt:/v" hi sh -c 'touch /v/x; echo $(stat -c %u:%g /v /v/x)' 2>&1)"
+    podman volume rm -f "data-$rt" "slot-$rt" >/dev/null 2>&1
 }
 
 # --- pods ------------------------------------------------------------------------------------------------------
