@@ -12,7 +12,7 @@
 #include <sstream>
 
 #include "base/fd.hpp"
-#include "daemon/runtime_dir.hpp"
+#include "base/hash.hpp"
 
 namespace cli {
 namespace {
@@ -29,10 +29,7 @@ base::Checked<base::Unit> refuse_errno(const std::string& path) {
 // is nothing, "other" for what we never write.
 std::string mark_of(const std::string& content, bool link) {
   if (link) return "link:" + content;
-  char hash[32];
-  std::snprintf(hash, sizeof hash, "file:%016llx",
-                static_cast<unsigned long long>(serving::fnv64(content)));
-  return hash;
+  return "file:" + base::fnv64_hex(content);
 }
 
 std::string mark_at(const std::string& path) {

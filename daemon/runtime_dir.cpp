@@ -6,11 +6,12 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
-#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <sstream>
+
+#include "base/hash.hpp"
 
 namespace serving {
 namespace {
@@ -73,21 +74,12 @@ IdMaps IdMaps::of_this_process() {
   return {words_of("/proc/self/uid_map"), words_of("/proc/self/gid_map")};
 }
 
-std::uint64_t fnv64(const std::string& text) {
-  std::uint64_t hash = 0xcbf29ce484222325ull;
-  for (unsigned char c : text) hash = (hash ^ c) * 0x100000001b3ull;
-  return hash;
-}
-
 std::string service_socket() {
   return "control.sock";
 }
 
 std::string namespace_socket(const IdMaps& maps) {
-  char name[32];
-  std::snprintf(name, sizeof name, "ns-%016llx.sock",
-                static_cast<unsigned long long>(fnv64(maps.uids + "\n" + maps.gids)));
-  return name;
+  return "ns-" + base::fnv64_hex(maps.uids + "\n" + maps.gids) + ".sock";
 }
 
 base::Checked<Listening> listen_at(const std::string& path) {

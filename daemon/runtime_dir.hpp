@@ -21,7 +21,6 @@ struct IdMaps {
   static IdMaps of_this_process();
   friend bool operator==(const IdMaps&, const IdMaps&) = default;
 };
-std::uint64_t fnv64(const std::string& text);
 /// "control.sock", the service's.
 std::string service_socket();
 /// "ns-<16 hex>.sock": of the daemon that a mount in a namespace with these maps starts.

@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "base/hash.hpp"
 #include "daemon/runtime_dir.hpp"
 
 namespace serving {
@@ -44,12 +45,10 @@ std::unique_ptr<SlotJournal> SlotJournal::open(const std::string& kind, const st
                                                std::size_t slots, SlotUse use) {
   auto dir = open_runtime_dir();
   if (!dir) return nullptr;
-  char name[64];
-  std::snprintf(name, sizeof name, "slots-%s-%016llx", kind.c_str(),
-                static_cast<unsigned long long>(fnv64(pool)));
+  std::string name = "slots-" + kind + "-" + base::fnv64_hex(pool);
   constexpr int kFlags = O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC;
-  base::Fd file(::openat(dir->get(), name, kFlags | O_APPEND, 0600));
-  std::string users_name = std::string(name) + ".users";
+  base::Fd file(::openat(dir->get(), name.c_str(), kFlags | O_APPEND, 0600));
+  std::string users_name = name + ".users";
   base::Fd users(::openat(dir->get(), users_name.c_str(), kFlags, 0600));
   if (!file.valid() || !users.valid()) return nullptr;
   if (use != SlotUse::look && ::flock(users.get(), LOCK_EX | LOCK_NB) == 0 &&

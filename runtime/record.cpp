@@ -5,12 +5,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cstdio>
 #include <cstring>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "base/hash.hpp"
 #include "runtime/json_file.hpp"
 
 namespace oci {
@@ -22,11 +22,7 @@ constexpr std::size_t kMostLookedAt = 512;  // at one time
 
 // Container ids are unique for one runtime and one --root only.
 std::string name_of(const std::string& root, const std::string& id) {
-  std::uint64_t hash = 14695981039346656037u;
-  for (unsigned char c : root + "\n" + id) hash = (hash ^ c) * 1099511628211u;
-  char name[32];
-  std::snprintf(name, sizeof name, "%016llx.json", static_cast<unsigned long long>(hash));
-  return name;
+  return base::fnv64_hex(root + "\n" + id) + ".json";
 }
 
 std::string text_of(const Json& json, const char* key) {

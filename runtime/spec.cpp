@@ -1,10 +1,10 @@
 #include "runtime/spec.hpp"
 
 #include <algorithm>
-#include <cstdio>
 #include <nlohmann/json.hpp>
 #include <string_view>
 
+#include "base/hash.hpp"
 #include "identity/owner_record.hpp"
 
 namespace oci {
@@ -217,11 +217,7 @@ std::string maps_mark(const Json& linux_part) {
   if (linux_part.contains("namespaces"))
     for (const Json& one : linux_part["namespaces"])
       if (one.is_object() && one.value("type", Json()) == "user") text += one.dump();
-  std::uint64_t hash = 14695981039346656037u;
-  for (unsigned char c : text) hash = (hash ^ c) * 1099511628211u;
-  char hex[17];
-  std::snprintf(hex, sizeof hex, "%016llx", static_cast<unsigned long long>(hash));
-  return hex;
+  return base::fnv64_hex(text);
 }
 
 }  // namespace oci
