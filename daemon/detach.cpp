@@ -17,7 +17,6 @@
 #include <sstream>
 
 #include "base/log.hpp"
-#include "fusefs/request.hpp"
 
 namespace serving {
 namespace {
@@ -106,10 +105,6 @@ std::string device_at(const std::string& path) {
   for (const MountLine& line : MountLine::parse(read_all(file)))
     if (line.path == path) device = line.device;
   return device;
-}
-
-std::string where_we_mount() {
-  return fusefs::namespaces_of("self");
 }
 
 base::Checked<Detacher> Detacher::start(ring::Reactor& reactor, std::vector<std::string> devices,

@@ -25,9 +25,6 @@ struct MountLine {
 /// nothing is. Asks the file system itself nothing.
 std::string device_at(const std::string& path);
 
-/// Our mount and user namespace, as fusefs::Overlay::mounted_in wants them; "" without /proc.
-std::string where_we_mount();
-
 class Detacher {
  public:
   Detacher() = default;

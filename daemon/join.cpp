@@ -115,7 +115,7 @@ base::Checked<bool> hand_over(const MountCall& call, Client& daemon, Json reques
   request["fds"] = fds.size();
   request["path"] = mount->path();
   request["device"] = device_at(mount->path());
-  request["mounted_in"] = where_we_mount();
+  request["mounted_in"] = fusefs::namespaces_of("self");
   auto answer = daemon.call(std::move(request), fds, kServeSeconds);
   if (!answer) return tl::make_unexpected(std::move(answer.error()));  // and the mount goes
   mount->leave();

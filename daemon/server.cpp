@@ -10,7 +10,6 @@
 #include <cstring>
 
 #include "base/log.hpp"
-#include "daemon/detach.hpp"
 #include "daemon/status.hpp"
 
 namespace serving {
@@ -49,7 +48,7 @@ base::Checked<base::Unit> Server::add(const config::MountOptions& options,
   TRY(mount, Mount::make(options, subtype));
   MountRequest request;
   request.path = mount->path();
-  request.mounted_in = where_we_mount();
+  request.mounted_in = fusefs::namespaces_of("self");
   request.options = options;
   base::Fd device = mount->take_device();
   Served& served = serve(std::move(request), std::move(device), std::move(overlay),
