@@ -19,7 +19,6 @@
 #include "images/bundle.hpp"
 #include "images/rootfs.hpp"
 #include "runtime/entered.hpp"
-#include "runtime/image_root.hpp"
 #include "runtime/invocation.hpp"
 #include "runtime/kinship.hpp"
 #include "runtime/nest.hpp"
@@ -94,19 +93,13 @@ void add(images::Found& found, const std::vector<oci::Must>& musts) {
   for (const oci::Must& must : musts) found.add(must.id, images::Weight::process, must.key);
 }
 
-base::Checked<images::FoundIds> read_root(const oci::ImageRoot& root) {
-  if (!root.shown_only) return images::read_bundle_root(root.path, images::default_cache_dir());
-  base::Fd directory(::open(root.path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!directory.valid()) return base::refuse(root.path);
-  return images::read_accounts(directory.get());
-}
-
 base::Checked<images::FoundIds> find_ids(const Start& start, const oci::Spec& spec) {
   std::string root = spec.root.starts_with('/') ? spec.root : start.call.bundle + "/" + spec.root;
   images::FoundIds found;
   if (!spec.root.empty())
     // If there is no such directory, the runtime will say so.
-    if (auto read = read_root(oci::image_root(root))) found = std::move(*read);
+    if (auto read = images::read_bundle_root(root, images::default_cache_dir()))
+      found = std::move(*read);
   for (const std::string& note : found.notes)
     start.events.line("runtime.image",
                       "id=" + log::quoted(start.call.id) + " note=" + log::quoted(note));

@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "base/fd.hpp"
+#include "images/files.hpp"
 #include "images/overlay_dirs.hpp"
 #include "images/plan_cache.hpp"
 
@@ -29,6 +30,7 @@ base::Checked<FoundIds> read_bundle_root(const std::string& root, const std::str
   Limits changing{.time = kChangingTime};
   std::optional<OverlayDirs> dirs = overlay_dirs_of(root);
   if (!dirs) {
+    if (is_fuse(fd.get())) return found;  // its owners are what somebody shows, and may be slots
     TRY(walked, read_tree(fd.get(), changing));
     found.add_all(walked.found);
     return found;

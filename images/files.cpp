@@ -1,9 +1,11 @@
 #include "images/files.hpp"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <array>
@@ -57,6 +59,11 @@ base::Checked<std::string> read_text_in(int root_fd, const std::string& path, st
   auto file = open_in_root(root_fd, path);
   if (!file) return base::refuse(where + ": " + reason(file.error()));
   return read_text(file->get(), limit, where);
+}
+
+bool is_fuse(int fd) {
+  struct statfs system {};
+  return ::fstatfs(fd, &system) == 0 && system.f_type == FUSE_SUPER_MAGIC;
 }
 
 std::string reason(base::Errno error) {

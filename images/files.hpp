@@ -23,5 +23,7 @@ base::Checked<std::string> read_text_in(int root_fd, const std::string& path, st
 
 /// What errno means, EMEDIUMTYPE as "is not a regular file".
 std::string reason(base::Errno error);
+/// Whether somebody serves what is seen there: owners are then what he shows.
+bool is_fuse(int fd);
 
 }  // namespace images

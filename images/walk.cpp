@@ -1,10 +1,8 @@
 // The owners of all files below a directory.
 #include <dirent.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/vfs.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -16,6 +14,7 @@
 
 #include "base/fd.hpp"
 #include "identity/sidecar.hpp"
+#include "images/files.hpp"
 #include "images/meter.hpp"
 #include "images/owner.hpp"
 #include "images/rootfs.hpp"
@@ -76,8 +75,7 @@ class Walk {
     struct stat status {};
     if (::fstat(root.get(), &status) != 0) return;
     device_ = status.st_dev;
-    struct statfs system {};
-    told_ = ::fstatfs(root.get(), &system) == 0 && system.f_type == FUSE_SUPER_MAGIC;
+    told_ = is_fuse(root.get());
     const std::string self = "/proc/self/fd/" + std::to_string(root.get());
     take(owner_by_record(self + "/.", {status.st_uid, status.st_gid}));
     stack_.emplace_back(std::move(root), 0);

@@ -1,11 +1,13 @@
 // Bundles and processes from anybody: reading, editing and reading again never fails otherwise than
 // by a sentence, and what was edited can be read and is ours.
+#include <sys/sysmacros.h>
+
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "images/overlay_dirs.hpp"
 #include "runtime/entered.hpp"
-#include "runtime/image_root.hpp"
 #include "runtime/invocation.hpp"
 #include "runtime/nest.hpp"
 #include "runtime/settings.hpp"
@@ -56,7 +58,7 @@ void bundle(oci::Json config, bool foreign) {
 extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, std::size_t size) {
   std::string text(reinterpret_cast<const char*>(data), size);
   words(text);
-  (void)oci::merged_mount(text, "0:5");
+  (void)images::merged_mounts(text, makedev(0, 5));
   auto json = oci::parse_object(text, "fuzz");
   if (!json) return 0;
   (void)oci::read_process(*json, "p");

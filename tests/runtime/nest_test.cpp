@@ -7,7 +7,6 @@
 #include <nlohmann/json.hpp>
 
 #include "runtime/entered.hpp"
-#include "runtime/image_root.hpp"
 #include "runtime/settings.hpp"
 #include "runtime/spec.hpp"
 
@@ -174,19 +173,6 @@ TEST(Nest, SlotsForTheHook) {
   Json nothing = Json::object();
   oci::put_slots(nothing, uids, gids);
   EXPECT_TRUE(nothing.empty());
-}
-
-TEST(ImageRoot, PodmansMountBehindABind) {
-  const char* info =
-      "22 1 0:20 / / rw - ext4 /dev/x rw\n"
-      "50 22 0:56 / /home/u/overlay/ab/merged rw - fuse.usernetes-identity usernetes-identity rw\n"
-      "51 22 0:57 /sub /home/u/overlay/cd/merged rw - fuse.x x rw\n"
-      "52 22 0:56 / /tmp/buildah1/mnt/rootfs rw - fuse.usernetes-identity usernetes-identity rw";
-  EXPECT_EQ(oci::merged_mount(info, "0:56"), "/home/u/overlay/ab/merged");
-  EXPECT_EQ(oci::merged_mount(info, "0:57"), "");
-  EXPECT_EQ(oci::merged_mount(info, "0:5"), "");
-  EXPECT_EQ(oci::merged_mount("x\n\n1 2 3", "3"), "");
-  EXPECT_EQ(oci::image_root("/proc").path, "/proc");
 }
 
 TEST(Settings, NamesBecomePathsThatStayThere) {
