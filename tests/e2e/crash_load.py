@@ -158,7 +158,7 @@ def work(folder, seed, end, results):
 def start_fio(folder, seconds):
     os.makedirs(folder)
     return subprocess.Popen(
-        ["fio", "--name=verify", "--directory=" + folder, "--size=16m", "--bs=4k", "--rw=randwrite",
+        ["fio", "--name=verify", "--directory=" + folder, "--aux-path=" + folder, "--size=16m", "--bs=4k", "--rw=randwrite",
          "--ioengine=psync", "--fsync=16", "--verify=crc32c", "--verify_backlog=512",
          "--verify_fatal=1", "--time_based", "--runtime=%d" % seconds, "--output-format=json"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

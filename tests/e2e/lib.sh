@@ -87,7 +87,24 @@ world_start() { # in a subshell: only the new world moves into the cgroup
         export E2E_WORLD=$WORLD E2E_BINARY_NAME
         exec unshare --mount --pid --fork --kill-child --mount-proc --cgroup --propagation private \
             -- bash "$(realpath "$0")" "$@" ) &
-    wait $!
+    local script=$! watch rc=0
+    world_watch & watch=$!
+    wait $script || rc=$?
+    kill $watch 2>/dev/null
+    return $rc
+}
+
+# A script that stands still shall say where, and end: every process of the world, what it waits for in the kernel, and
+# who holds the pipes. The limit is far above what any script takes.
+world_watch() {
+    local left=${E2E_LIMIT:-900} p
+    while [ $((left -= 1)) -gt 0 ]; do sleep 1 >/dev/null 2>&1; done
+    echo "FAIL - the script stood still for ${E2E_LIMIT:-900} s with these processes:"
+    find "$CGROUP" -name cgroup.procs -exec cat {} + | while read -r p; do
+        printf '  %s <- %s [%s] %s\n' "$p" "$(awk '/^PPid/{print $2}' "/proc/$p/status")" "$(cat "/proc/$p/wchan")" "$(tr '\0' ' ' <"/proc/$p/cmdline" | cut -c1-200)"
+        find "/proc/$p/fd" -type l -printf '%f=%l ' | tr ' ' '\n' | grep -E 'pipe|pts|ptmx' | tr '\n' ' ' | sed 's/^/      /;s/$/\n/'
+    done 2>/dev/null
+    echo 1 >"$CGROUP/cgroup.kill"
 }
 
 world_remove() {
