@@ -1,6 +1,7 @@
 # What each library needs beyond our own code. All of it is Debian's.
 pkg_check_modules(FUSE3 REQUIRED IMPORTED_TARGET fuse3)
 pkg_check_modules(LIBARCHIVE REQUIRED IMPORTED_TARGET libarchive)
+pkg_check_modules(SECCOMP REQUIRED IMPORTED_TARGET libseccomp)
 pkg_check_modules(YAML REQUIRED IMPORTED_TARGET yaml-0.1)
 find_package(spdlog REQUIRED)
 find_package(fmt REQUIRED)
@@ -20,6 +21,8 @@ uni_needs(base spdlog::spdlog fmt::fmt)
 # libarchive is opened when an archive is read (images/archive_library.cpp); only its header is needed.
 uni_needs(images nlohmann_json::nlohmann_json PkgConfig::YAML ${CMAKE_DL_LIBS})
 target_include_directories(uni_images PRIVATE ${LIBARCHIVE_INCLUDE_DIRS})
+# Debian's libseccomp writes the filters; the notifications are read by our own code.
+uni_needs(seccomp PkgConfig::SECCOMP nlohmann_json::nlohmann_json)
 uni_needs(config tomlplusplus::tomlplusplus)
 uni_needs(runtime nlohmann_json::nlohmann_json)
 uni_needs(daemon PkgConfig::FUSE3 fmt::fmt nlohmann_json::nlohmann_json)

@@ -1,0 +1,81 @@
+// Owns: the one list of system calls that are intercepted: names, numbers, profiles, conditions,
+// handlers. Called by: Supervisor, profile, status. Never: grows elsewhere: a new call is one row,
+// one handler in on_*.cpp and one test.
+#pragma once
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "ring/task.hpp"
+#include "seccomp/container.hpp"
+#include "seccomp/notice.hpp"
+
+namespace seccomp {
+
+class Supervisor;
+class Listener;
+
+/// What a handler works with. It may outlive the container's listeners: `container` is kept.
+struct Call {
+  Supervisor& supervisor;
+  std::shared_ptr<Container> container;
+  Notice notice;
+  bool killable = false;
+  const struct Row* row = nullptr;
+  /// Sends error -512, see Injector.
+  std::function<void()> restart;
+};
+
+/// One comparison of the filter; all of a group must hold. At most one for each argument: the
+/// filter libraries know no more. `mask` 0: all bits.
+struct Condition {
+  std::uint8_t argument = 0;
+  std::uint64_t mask = 0;
+  std::uint64_t value = 0;
+};
+
+enum class Action : std::uint8_t {
+  notify,
+  absent,  // ENOSYS, by the filter itself
+};
+
+inline constexpr int kNone = -1;  // the architecture does not have the call
+
+struct Row {
+  std::string_view name;  // libseccomp's and OCI's
+  int x86_64 = kNone;
+  int aarch64 = kNone;
+  int i386 = kNone;           // kNone: 32-bit programs get ENOSYS for the name, if they have it
+  std::uint8_t profiles = 0;  // bits of Profile
+  /// Groups of conditions, any of which suffices; none: always.
+  std::span<const std::span<const Condition>> when{};
+  Action action = Action::notify;
+  Answer (*now)(Call&) = nullptr;               // registers only: never waits
+  ring::Task<Answer> (*later)(Call) = nullptr;  // may wait for the task's memory
+};
+
+extern const std::span<const Row> kCalls;
+/// nullptr: not ours. `arch`: AUDIT_ARCH_*.
+const Row* find_call(std::uint32_t arch, int number);
+
+// Handlers, by family.
+#define UNI_NOW(name) Answer name(Call&)
+#define UNI_LATER(name) ring::Task<Answer> name(Call)
+UNI_NOW(on_get_id);       // getuid geteuid getgid getegid
+UNI_NOW(on_move);         // unshare setns clone: another user namespace
+UNI_LATER(on_get_three);  // getresuid getresgid
+UNI_LATER(on_set_id);     // setuid setgid setreuid setregid setresuid setresgid
+UNI_LATER(on_set_fs_id);  // setfsuid setfsgid: the result is an id
+UNI_LATER(on_get_groups);
+UNI_LATER(on_set_groups);
+UNI_LATER(on_chown);     // chown lchown fchown fchownat
+UNI_LATER(on_stat);      // stat lstat fstat newfstatat statx
+UNI_LATER(on_peer);      // getsockopt SO_PEERCRED SO_PEERGROUPS
+UNI_LATER(on_ipc);       // shmctl semctl msgctl
+UNI_LATER(on_priority);  // setpriority getpriority ioprio_set ioprio_get of a user
+UNI_LATER(on_acl);       // setxattr getxattr and kin of POSIX ACLs
+UNI_LATER(on_mknod);     // mknod mknodat of devices
+#undef UNI_NOW
+#undef UNI_LATER
+
+}  // namespace seccomp

@@ -1,0 +1,36 @@
+// Owns: what is known of one container, or command, whose calls we answer. Called by: the
+// supervisor, handlers, status. Never: outlives its last listener.
+#pragma once
+#include <array>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+
+#include "base/metrics.hpp"
+#include "seccomp/id_view.hpp"
+
+namespace seccomp {
+
+enum class Mode : std::uint8_t { map, slot, engine };
+enum class Profile : std::uint8_t { basic = 1, full = 2, engine = 4 };  // bits of Row::profiles
+
+/// What a listener comes with; text and JSON of it are in state_message.
+struct ContainerInfo {
+  std::string id;  // container's name to its engine, or "run-PID"
+  Mode mode = Mode::slot;
+  Profile profile = Profile::full;
+  bool killable = false;  // WAIT_KILLABLE_RECV
+  pid_t pid = 0;          // of a process in the container's user namespace
+};
+
+struct Container {
+  ContainerInfo info;
+  std::uint64_t user_namespace = 0;  // inode; tasks in another one are left alone
+  IdView uids, gids;
+  unsigned listeners = 0;
+  std::map<std::string_view, base::metrics::Histogram> calls;  // time to the answer, by row
+  std::uint64_t virtual_answers = 0, refused = 0, gone = 0;
+};
+
+}  // namespace seccomp

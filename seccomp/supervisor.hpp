@@ -1,0 +1,78 @@
+// Owns: all listeners of a namespace, their containers, and the way of a notification to its
+// handler and back. Called by: daemon/supervision. Never: loses a notification, answers one twice,
+// or lets one container's calls wait for another's.
+#pragma once
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/fd.hpp"
+#include "base/log.hpp"
+#include "base/result.hpp"
+#include "ring/reactor.hpp"
+#include "seccomp/calls.hpp"
+#include "seccomp/container.hpp"
+#include "seccomp/injection.hpp"
+#include "seccomp/owner_source.hpp"
+#include "seccomp/tracee.hpp"
+
+namespace seccomp {
+
+/// Where notifications that are under way are written down, for a successor. One per listener.
+class NoticeLog {
+ public:
+  virtual ~NoticeLog() = default;
+  virtual void begin(const Notice& notice) = 0;
+  virtual void end(std::uint64_t id) = 0;
+  virtual void begin(const Injected& injected) = 0;
+  virtual void end_injection(pid_t tid) = 0;
+};
+
+/// What the daemon before us was about.
+struct Unfinished {
+  std::vector<Notice> notices;
+  std::vector<Injected> injections;
+};
+
+class Supervisor {
+ public:
+  struct Slots {
+    std::shared_ptr<identity::LiveSlots> uids, gids;
+  };
+  Supervisor(ring::Reactor& reactor, Slots slots);
+  ~Supervisor();
+  Supervisor(const Supervisor&) = delete;
+  Supervisor& operator=(const Supervisor&) = delete;
+
+  /// Answers the listener's calls from now on. Listeners with the same info.id and user namespace
+  /// are one container's. The number is told to on_gone. `unfinished`: is handled first.
+  base::Checked<std::uint64_t> add(base::Fd listener, const ContainerInfo& info,
+                                   std::unique_ptr<NoticeLog> log = nullptr,
+                                   Unfinished unfinished = {});
+  /// The last task of a listener is gone.
+  std::function<void(std::uint64_t number)> on_gone;
+  /// A pool id has got another slot by a call: mounts must show it anew.
+  std::function<void()> on_moved;
+  /// Of the engine; nullptr: none.
+  OwnerSource* owners = nullptr;
+
+  std::vector<std::shared_ptr<const Container>> containers() const;
+  std::size_t listeners() const;
+
+  // For the handlers.
+  ring::Reactor& reactor();
+  Tracees& tracees();
+  Injector& injector();
+  /// Lets the call run again as `rerun` says, and makes an answer of what came of it. A task that
+  /// is traced by others gets `otherwise`.
+  ring::Task<Answer> run_again(Call call, Rerun rerun, Answer otherwise = Answer::fail(EPERM));
+  /// Says once in a while, by container: event=supervise.NAME container=… DETAILS.
+  void tell(const Container& container, std::string_view name, const std::string& details);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace seccomp

@@ -1,0 +1,72 @@
+// Owns: what we know of the threads that wait for us: pidfds, credentials, namespaces; and the ways
+// to their memory. Called by: the handlers, the injector. Never: waits in the reactor for memory or
+// a path of a task: both may lie in a mount of our own. What is read is only good after
+// `still_valid`, since a thread id may have been reused.
+#pragma once
+#include <sys/types.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/fd.hpp"
+#include "base/result.hpp"
+#include "identity/hash_slot.hpp"
+#include "ring/reactor.hpp"
+#include "ring/task.hpp"
+#include "seccomp/notice.hpp"
+
+namespace seccomp {
+
+/// Real, effective, saved and file system ids of one thread, as our namespace numbers them; the
+/// nobody id for what it does not map.
+struct Credentials {
+  struct Four {
+    identity::Id real = 0, effective = 0, saved = 0, file_system = 0;
+    friend bool operator==(const Four&, const Four&) = default;
+  };
+  Four uids, gids;
+};
+
+class Tracees {
+ public:
+  explicit Tracees(ring::Reactor& reactor);
+  ~Tracees();
+  Tracees(const Tracees&) = delete;
+  Tracees& operator=(const Tracees&) = delete;
+
+  /// Now. Nothing: the thread is gone, or hidden from us. Inline and cheap (a cached pidfd and
+  /// PIDFD_GET_INFO, Linux 6.13; /proc before). At most 1,024 pidfds are kept.
+  std::optional<Credentials> credentials(pid_t tid);
+  /// Inode of the thread's user namespace. Cached with the pidfd: the filter tells us of unshare
+  /// and setns, which `moved` is then called for.
+  std::optional<std::uint64_t> user_namespace(pid_t tid);
+  /// The thread is about to enter another user namespace: look each time from now on.
+  void moved(pid_t tid);
+  /// Supplementary groups as our namespace numbers them.
+  std::optional<std::vector<identity::Id>> groups(pid_t tid);
+  /// Thread group id.
+  std::optional<pid_t> process(pid_t tid);
+
+  /// Exactly bytes.size() bytes or an error (EFAULT; ESRCH: the thread is gone).
+  ring::Task<base::Result<>> read(pid_t tid, std::uint64_t address, std::span<std::byte> bytes);
+  ring::Task<base::Result<>> write(pid_t tid, std::uint64_t address,
+                                   std::span<const std::byte> bytes);
+  /// A path of at most PATH_MAX bytes; ENAMETOOLONG, EFAULT.
+  ring::Task<base::Result<std::string>> read_path(pid_t tid, std::uint64_t address);
+  /// O_PATH descriptor of what `path` means to the thread: its root, its directory, or its
+  /// descriptor `dirfd`; AT_SYMLINK_NOFOLLOW and AT_EMPTY_PATH in `flags`. Nothing below a magic
+  /// link of /proc is resolved (EXDEV): the answer to those is "continue". For the permissions of
+  /// the supervisor: nobody may learn from the answer what he may not see.
+  ring::Task<base::Result<base::Fd>> open_path(pid_t tid, int dirfd, std::string path, int flags);
+
+ private:
+  struct Known;
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace seccomp
