@@ -3,6 +3,8 @@
 // one handler in on_*.cpp and one test.
 #pragma once
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <span>
 #include <string_view>
 
@@ -41,21 +43,43 @@ enum class Action : std::uint8_t {
 
 inline constexpr int kNone = -1;  // the architecture does not have the call
 
+enum class Ids : std::uint8_t { uids, gids };
+
+/// How the owner of a file stands in what a call writes.
+enum class Layout : std::uint8_t { none, stat, stat64, statx };
+
+/// Which of the call's arguments are what; -1: it has none such.
+struct Where {
+  std::int8_t directory = -1;  // descriptor of a file, or of the directory that `path` starts from
+  std::int8_t path = -1;
+  std::int8_t flags = -1;  // AT_*
+  std::int8_t data = -1;   // the first id of an owner, a struct or a value that the call takes
+  bool no_follow = false;  // the call never follows a link
+};
+
 struct Row {
   std::string_view name;  // libseccomp's and OCI's
   int x86_64 = kNone;
   int aarch64 = kNone;
-  int i386 = kNone;           // kNone: 32-bit programs get ENOSYS for the name, if they have it
+  int i386 = kNone;
   std::uint8_t profiles = 0;  // bits of Profile
   /// Groups of conditions, any of which suffices; none: always.
   std::span<const std::span<const Condition>> when{};
   Action action = Action::notify;
+  // For the handlers.
+  Ids ids = Ids::uids;
+  std::uint8_t count = 0;  // of ids among the arguments, from the first on
+  bool effective = false;  // of get*id
+  Layout layout = Layout::none;
+  Where where{};
   Answer (*now)(Call&) = nullptr;               // registers only: never waits
   ring::Task<Answer> (*later)(Call) = nullptr;  // may wait for the task's memory
 };
 
 extern const std::span<const Row> kCalls;
-/// nullptr: not ours. `arch`: AUDIT_ARCH_*.
+/// nullptr: not ours. `arch`: AUDIT_ARCH_*. A rule of a filter goes by the name, so it also brings
+/// calls that only have a name with ours in common (16-bit ids of 32-bit programs, x32): rows of
+/// Action::absent, which are not in kCalls; the answer to them is ENOSYS.
 const Row* find_call(std::uint32_t arch, int number);
 
 // Handlers, by family.
@@ -75,6 +99,10 @@ UNI_LATER(on_ipc);       // shmctl semctl msgctl
 UNI_LATER(on_priority);  // setpriority getpriority ioprio_set ioprio_get of a user
 UNI_LATER(on_acl);       // setxattr getxattr and kin of POSIX ACLs
 UNI_LATER(on_mknod);     // mknod mknodat of devices
+// The same for the image engine, which is root of the pool (on_engine.cpp).
+UNI_LATER(engine_chown);
+UNI_LATER(engine_stat);
+UNI_LATER(engine_mknod);
 #undef UNI_NOW
 #undef UNI_LATER
 
