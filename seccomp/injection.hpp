@@ -33,10 +33,18 @@ struct Rerun {
 };
 
 enum class Ran : std::uint8_t {
-  done,     // the call has been made; answer with silence
-  gone,     // the thread has died or left the call: silence
+  done,     // the call has been made, or has failed with EFAULT for its memory; silence
+  gone,     // the thread has died or left the call, which may be notified once more: silence
   traced,   // somebody else traces it (EPERM): nothing has happened yet
   refused,  // ptrace is forbidden here (Yama 3): nothing has happened yet
+};
+
+/// What a notification is to an injection.
+enum class Expected : std::uint8_t {
+  no,      // nothing: a call like any other
+  resume,  // the second one of a call that is being run again: answer "continue"
+  again,   // a signal was faster than the first stop: send error -512, as `restart` does; the
+           // thread is about to stop
 };
 
 /// What is written down before a thread is changed, for a successor.
@@ -54,13 +62,15 @@ class Injector {
   Injector(const Injector&) = delete;
   Injector& operator=(const Injector&) = delete;
 
-  /// `killable`: the filter has SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, so an interrupt alone does
-  /// not wake the task; `restart` then sends error -512 (ERESTARTSYS) as the answer.
+  /// `restart` sends error -512 (ERESTARTSYS) as the answer: with WAIT_KILLABLE_RECV (`killable`)
+  /// an interrupt alone does not wake the task. ENOENT of it is no failure.
   ring::Task<Ran> run(Notice notice, Rerun rerun, bool killable, std::function<void()> restart);
-  /// True: the notification is the second one of a call that is being run again; answer "continue".
-  bool expects(const Notice& notice) const;
-  /// For a successor: puts right what a predecessor has left.
-  ring::Task<void> repair(Injected injected);
+  /// To be asked for every notification before anything else is done with it.
+  Expected expects(const Notice& notice);
+  /// For a successor: puts right what a predecessor has left. `restart` sends error -512 to every
+  /// notification of the thread that the predecessor had received and not answered; ones that come
+  /// now: see expects(). The call is notified once more, with its own arguments.
+  ring::Task<void> repair(Injected injected, std::function<void()> restart);
   /// Told before a thread is changed, and when it is as before.
   std::function<void(const Injected&)> on_begin;
   std::function<void(pid_t tid)> on_end;

@@ -46,12 +46,14 @@ class Tracees {
   std::optional<std::uint64_t> user_namespace(pid_t tid);
   /// The thread is about to enter another user namespace: look each time from now on.
   void moved(pid_t tid);
-  /// Supplementary groups as our namespace numbers them.
-  std::optional<std::vector<identity::Id>> groups(pid_t tid);
+  /// Supplementary groups as our namespace numbers them. /proc is read by the ring: the reader of
+  /// a dying task may be the one who has to write back what it had mapped, into our own mount.
+  ring::Task<std::optional<std::vector<identity::Id>>> groups(pid_t tid);
   /// Thread group id.
   std::optional<pid_t> process(pid_t tid);
 
-  /// Exactly bytes.size() bytes or an error (EFAULT; ESRCH: the thread is gone).
+  /// Exactly bytes.size() bytes or an error (EFAULT; ESRCH: the thread is gone; EPERM, EACCES: we
+  /// may not). The bytes must stay until it is done.
   ring::Task<base::Result<>> read(pid_t tid, std::uint64_t address, std::span<std::byte> bytes);
   ring::Task<base::Result<>> write(pid_t tid, std::uint64_t address,
                                    std::span<const std::byte> bytes);
