@@ -115,7 +115,7 @@ constexpr Row kPriority = {
 constexpr Row kIoPriority = {
     .profiles = kIds, .when = kIoPriorityUser, .count = 2, .later = on_priority};
 constexpr Row kNewUser = {.profiles = kIds, .when = kNewUser0, .now = on_move};
-constexpr Row kAbsent = {.profiles = kIds, .action = Action::absent};
+constexpr Row kAbsent = {.profiles = kOwners, .action = Action::absent};
 
 constexpr Row row(std::string_view name, int x86_64, int aarch64, int i386, Row rest) {
   rest.name = name;

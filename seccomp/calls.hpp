@@ -99,10 +99,6 @@ UNI_LATER(on_ipc);       // shmctl semctl msgctl
 UNI_LATER(on_priority);  // setpriority getpriority ioprio_set ioprio_get of a user
 UNI_LATER(on_acl);       // setxattr getxattr and kin of POSIX ACLs
 UNI_LATER(on_mknod);     // mknod mknodat of devices
-// The same for the image engine, which is root of the pool (on_engine.cpp).
-UNI_LATER(engine_chown);
-UNI_LATER(engine_stat);
-UNI_LATER(engine_mknod);
 #undef UNI_NOW
 #undef UNI_LATER
 
