@@ -31,20 +31,19 @@ std::size_t learn(LiveSlots& slots, Moved& moved) {
 
 // What the kernel may have cached of one slice of nodes. After a take-over a node's owner may not
 // have been read yet.
-std::size_t forget(fusefs::Session& session, const Moved& moved, fusefs::NodeId from) {
-  fusefs::Overlay& overlay = session.overlay();
+std::vector<fusefs::NodeId> concerned(fusefs::Overlay& overlay, const Moved& moved,
+                                      fusefs::NodeId from) {
   const std::set<Id>& uids = moved.at(overlay.uids().slots().get());
   const std::set<Id>& gids = moved.at(overlay.gids().slots().get());
-  if (uids.empty() && gids.empty()) return 0;
-  std::size_t told = 0;
+  std::vector<fusefs::NodeId> found;
+  if (uids.empty() && gids.empty()) return found;
   fusefs::NodeId end = std::min(from + kSlice, overlay.nodes().end());
   for (fusefs::NodeId id = from; id < end; ++id) {
     const fusefs::Node* node = overlay.nodes().find(id);
-    if (!node || !(node->stale || uids.contains(node->uid) || gids.contains(node->gid))) continue;
-    session.forget_attributes(id);
-    ++told;
+    if (node && (node->stale || uids.contains(node->uid) || gids.contains(node->gid)))
+      found.push_back(id);
   }
-  return told;
+  return found;
 }
 
 }  // namespace
@@ -62,12 +61,16 @@ ring::Task<Refreshed> refresh_owners(Server& server) {
   }
   if (done.moved == 0) co_return done;
   for (std::uint64_t id : mounts) {
-    Served* served = server.find(id);
-    for (fusefs::NodeId from = 1; served && from < served->session->overlay().nodes().end();
-         from += kSlice) {
-      done.nodes += forget(*served->session, moved, from);
+    // It may be gone after each wait.
+    for (fusefs::NodeId from = 1; Served* served = server.find(id); from += kSlice) {
+      if (from >= served->session->overlay().nodes().end()) break;
+      for (fusefs::NodeId node : concerned(served->session->overlay(), moved, from)) {
+        served = server.find(id);
+        if (!served) break;
+        co_await served->session->forget_attributes(node);
+        ++done.nodes;
+      }
       co_await server.reactor().yield();
-      served = server.find(id);  // it may be gone
     }
   }
   log::line(log::Level::info, "identity.refresh",

@@ -60,8 +60,9 @@ class Session {
   /// Ends the connection although the kernel has not: on_end gets `error`.
   void abandon(int error) { end(error); }
   /// Lets the kernel ask again for owner, mode and ACLs of this inode, however long it may keep
-  /// them. Does not wait.
-  void forget_attributes(NodeId node) { kernel_knows(node); }
+  /// them. On a kernel worker: the notification may hold the last reference of an inode, and to let
+  /// go of that may wait for an answer of ours. The session may be gone when this is done.
+  ring::Task<void> forget_attributes(NodeId node);
   int device() const { return device_.get(); }
   Overlay& overlay() { return *overlay_; }
   const Stats& stats() const { return stats_; }

@@ -7,6 +7,20 @@
 #include "fusefs/session.hpp"
 
 namespace fusefs {
+namespace {
+
+struct AskAgain {
+  fuse_out_header header{};
+  fuse_notify_inval_inode_out body{};
+  explicit AskAgain(NodeId node) {
+    header.len = sizeof *this;
+    header.error = FUSE_NOTIFY_INVAL_INODE;
+    body.ino = node;
+    body.off = -1;  // attributes alone
+  }
+};
+
+}  // namespace
 
 base::Checked<Takeover> Session::take_over(Kept kept) {
   if (!ledger_ || !ledger_->inherited())
@@ -71,15 +85,15 @@ std::size_t Session::give_up_lost() {
 
 // By a notification that does nothing but to let the kernel ask for attributes again.
 bool Session::kernel_knows(NodeId node) {
-  struct {
-    fuse_out_header header;
-    fuse_notify_inval_inode_out body;
-  } note{};
-  note.header.len = sizeof note;
-  note.header.error = FUSE_NOTIFY_INVAL_INODE;
-  note.body.ino = node;
-  note.body.off = -1;
+  AskAgain note(node);
   return ::write(device_.get(), &note, sizeof note) >= 0 || errno != ENOENT;
+}
+
+ring::Task<void> Session::forget_attributes(NodeId node) {
+  AskAgain note(node);
+  ring::Op op{.opcode = IORING_OP_WRITE, .fd = device_.get(), .address = &note};
+  op.length = sizeof note;
+  (void)co_await reactor_.operation(op);
 }
 
 // What an answer that was never sent had given to the kernel.
