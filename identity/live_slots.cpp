@@ -97,6 +97,12 @@ Id LiveSlots::truth(Id presented) {
   return owner == kNoId ? presented : owner;
 }
 
+Id LiveSlots::meaning(Id slot) const {
+  if (slot == nobody_ && nobody_reserved_ && !pool_.is_full()) return kNobody;
+  Id const owner = owner_of(slot);
+  return owner == kNoId ? slot : owner;
+}
+
 std::vector<LiveSlots::Assignment> LiveSlots::assignments() const {
   std::vector<Assignment> all;
   for (std::size_t i = 0; i < owner_.size(); ++i) {
@@ -251,6 +257,7 @@ Id LiveSlots::assign(Id true_id, Id slot, bool first_choice) {
 }
 
 void LiveSlots::take(Id true_id, Id slot, bool first_choice) {
+  ++changes_;
   owner_[slot - claim_first_] = true_id;
   first_choice_[slot - claim_first_] = first_choice;
   free_.erase(slot);

@@ -72,6 +72,10 @@ class LiveSlots {
   Choice would_claim(Id true_id) const;
   /// Who has this slot of the window; kNoId: nobody, or it is not of the window.
   Id owner_of(Id slot) const { return claimable(slot) ? owner_[slot - claim_first_] : kNoId; }
+  /// truth() as far as it is known by now: assigns nothing.
+  Id meaning(Id slot) const;
+  /// Grows with every assignment.
+  std::uint64_t changes() const { return changes_; }
   /// Whether the slot can be somebody else's, now or later.
   bool can_be_given(Id slot) const { return claimable(slot); }
   /// Whether there is any slot to give, be it given already.
@@ -88,6 +92,7 @@ class LiveSlots {
   /// The ids whose slot is another than was shown since the last call: natives that moved away,
   /// strangers that got one. No more than the window has slots.
   std::vector<Id> take_moved();
+  bool have_moved() const { return !moved_.empty(); }
 
   /// What strangers are shown as: 65534 where mapped, else the range's nobody, else the pool's last
   /// id. In a one-id pool that is its only id, which then means itself.
@@ -154,6 +159,7 @@ class LiveSlots {
   std::vector<Id> strangers_;
   std::uint64_t stranger_count_ = 0;
   std::vector<Id> moved_;
+  std::uint64_t changes_ = 0;
   std::function<void(Assignment const&)> hook_;
   SharedSlots* shared_ = nullptr;
 };

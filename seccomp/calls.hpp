@@ -15,7 +15,7 @@
 namespace seccomp {
 
 class Supervisor;
-class Listener;
+class NoticeLog;
 
 /// What a handler works with. It may outlive the container's listeners: `container` is kept.
 struct Call {
@@ -24,8 +24,12 @@ struct Call {
   Notice notice;
   bool killable = false;
   const struct Row* row = nullptr;
+  NoticeLog* log = nullptr;  // of the listener; may be none
   /// Sends error -512, see Injector.
   std::function<void()> restart;
+  /// Whether the task still waits in this very call: what was read of it by its thread id is its
+  /// own. A system call each.
+  std::function<bool()> still_valid;
 };
 
 /// One comparison of the filter; all of a group must hold. At most one for each argument: the

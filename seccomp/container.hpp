@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/log.hpp"
 #include "base/metrics.hpp"
 #include "seccomp/id_view.hpp"
 
@@ -29,8 +30,12 @@ struct Container {
   std::uint64_t user_namespace = 0;  // inode; tasks in another one are left alone
   IdView uids, gids;
   unsigned listeners = 0;
-  std::map<std::string_view, base::metrics::Histogram> calls;  // time to the answer, by row
-  std::uint64_t virtual_answers = 0, refused = 0, gone = 0;
+  std::size_t under_way = 0;                                   // calls that wait for us
+  std::map<std::string_view, base::metrics::Histogram> calls{};  // time to the answer, by row
+  std::uint64_t virtual_answers = 0;                           // to tasks that somebody else traces
+  std::uint64_t refused = 0;  // tasks that may not be traced, calls that found no room
+  std::uint64_t gone = 0;     // left before the answer: killed, or a signal came
+  mutable base::log::Limiter told{20};
 };
 
 }  // namespace seccomp

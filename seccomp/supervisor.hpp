@@ -4,6 +4,7 @@
 #pragma once
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,10 +20,19 @@
 
 namespace seccomp {
 
+/// The user namespace of a container's tasks. A map's `outside` are ids of our namespace, also
+/// where theirs is ours.
+struct Origin {
+  std::uint64_t user_namespace = 0;  // inode
+  std::string uid_map, gid_map;
+};
+
 /// Where notifications that are under way are written down, for a successor. One per listener.
 class NoticeLog {
  public:
   virtual ~NoticeLog() = default;
+  /// Once, as soon as it is known: at the latest with the first notification.
+  virtual void origin(const Origin& origin) = 0;
   virtual void begin(const Notice& notice) = 0;
   virtual void end(std::uint64_t id) = 0;
   virtual void begin(const Injected& injected) = 0;
@@ -31,6 +41,7 @@ class NoticeLog {
 
 /// What the daemon before us was about.
 struct Unfinished {
+  std::optional<Origin> origin;  // not set: nothing was answered yet
   std::vector<Notice> notices;
   std::vector<Injected> injections;
 };
@@ -45,8 +56,9 @@ class Supervisor {
   Supervisor(const Supervisor&) = delete;
   Supervisor& operator=(const Supervisor&) = delete;
 
-  /// Answers the listener's calls from now on. Listeners with the same info.id and user namespace
-  /// are one container's. The number is told to on_gone. `unfinished`: is handled first.
+  /// Answers the listener's calls from now on. Listeners with the same info.id, mode and user
+  /// namespace are one container's. info.pid 0, or of a process that is gone: whoever makes the
+  /// first call tells the namespace. The number is told to on_gone. `unfinished`: is handled first.
   base::Checked<std::uint64_t> add(base::Fd listener, const ContainerInfo& info,
                                    std::unique_ptr<NoticeLog> log = nullptr,
                                    Unfinished unfinished = {});
@@ -59,6 +71,8 @@ class Supervisor {
 
   std::vector<std::shared_ptr<const Container>> containers() const;
   std::size_t listeners() const;
+
+  std::size_t waiting() const;  // calls that are under way
 
   // For the handlers.
   ring::Reactor& reactor();

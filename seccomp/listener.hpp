@@ -1,0 +1,80 @@
+// Owns: one listener descriptor: receiving its notifications, and sending each its answer. Called
+// by: the Supervisor. Never: waits in the kernel (SECCOMP_IOCTL_NOTIF_RECV blocks, O_NONBLOCK or
+// not, unless poll(2) has just said that there is something), or answers twice.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "base/fd.hpp"
+#include "ring/reactor.hpp"
+#include "seccomp/calls.hpp"
+#include "seccomp/supervisor.hpp"
+
+namespace seccomp {
+
+/// A listener's system calls (seccomp_unotify(2)).
+class NoticeFd {
+ public:
+  /// The message says what the descriptor is not.
+  static base::Checked<NoticeFd> adopt(base::Fd fd);
+  enum class Ready : std::uint8_t { nothing, notice, gone };
+  /// gone: the last task with this filter has died, and there will be no more.
+  Ready look() const;
+  /// After look() has said `notice`. ENOENT: it was withdrawn meanwhile.
+  base::Result<Notice> receive();
+  /// ENOENT: the task does not wait any more.
+  base::Result<> send(std::uint64_t id, Answer answer) const;
+  bool still_valid(std::uint64_t id) const;
+  int get() const { return fd_.get(); }
+
+ private:
+  NoticeFd(base::Fd fd, std::size_t room) : fd_(std::move(fd)), buffer_(room) {}
+  base::Fd fd_;
+  std::vector<std::uint64_t> buffer_;  // as large as this kernel wants it
+};
+
+class Listener : public std::enable_shared_from_this<Listener> {
+ public:
+  struct Hooks {
+    /// The container that a task is of, which makes the first call; nullptr: it can not be seen.
+    std::function<std::shared_ptr<Container>(const Listener&, pid_t)> find_container;
+    std::function<void()> on_gone;
+    std::function<void()> after_call;  // of a handler which may have given ids slots
+  };
+  Listener(Supervisor& supervisor, NoticeFd fd, ContainerInfo info, std::unique_ptr<NoticeLog> log,
+           Hooks hooks);
+  ~Listener();
+
+  /// Serves `unfinished`, and then what comes.
+  void start(const Unfinished& unfinished);
+  /// Lets a task that waits do its call once more, see Injector.
+  void restart(std::uint64_t id);
+  void belongs_to(std::shared_ptr<Container> container);
+  const ContainerInfo& info() const { return info_; }
+  const std::shared_ptr<Container>& container() const { return container_; }
+  NoticeLog* log() const { return log_.get(); }
+
+ private:
+  void drain();
+  void handle(const Notice& notice);
+  Call call_of(const Notice& notice, const Row& row);
+  static ring::Task<void> run_later(std::shared_ptr<Listener> self, Call call, std::int64_t since);
+  void finish(const Notice& notice, Answer answer);
+  void measure(const Row& row, std::int64_t since);
+  void end();
+
+  Supervisor& supervisor_;
+  NoticeFd fd_;
+  ContainerInfo info_;
+  std::unique_ptr<NoticeLog> log_;
+  Hooks hooks_;
+  std::shared_ptr<Container> container_;
+  std::vector<base::metrics::Histogram*> times_;  // by row, of the container
+  ring::Watch watch_;
+  bool draining_ = false;
+  bool ended_ = false;
+};
+
+}  // namespace seccomp

@@ -1,0 +1,248 @@
+#include "seccomp/supervisor.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "seccomp/listener.hpp"
+
+namespace seccomp {
+namespace {
+
+std::uint64_t user_namespace_of(const std::string& process) {
+  struct stat found;
+  return ::stat(("/proc/" + process + "/ns/user").c_str(), &found) == 0 ? found.st_ino : 0;
+}
+
+// A map has at most a page of text; the kernel makes it without touching the task.
+std::string read_map(const std::string& process, const char* name) {
+  base::Fd file(::open(("/proc/" + process + "/" + name).c_str(), O_RDONLY | O_CLOEXEC));
+  std::string text(64 * 1024, '\0');
+  std::size_t length = 0;
+  for (ssize_t got = 1;
+       got > 0 && length<text.size(); length += got> 0 ? static_cast<std::size_t>(got) : 0) {
+    got = file.valid() ? ::read(file.get(), text.data() + length, text.size() - length) : -1;
+  }
+  text.resize(length);
+  return text;
+}
+
+// Of our own namespace the kernel tells the ids of its parent: for us each is itself.
+std::string as_own(const std::string& map_text) {
+  auto map = identity::Pool::parse(map_text);
+  std::string text;
+  if (!map) return text;
+  for (const identity::Extent& e : map->extents()) {
+    std::string first = std::to_string(e.inside);
+    text += first + " " + first + " " + std::to_string(e.count) + "\n";
+  }
+  return text;
+}
+
+std::optional<Origin> origin_of(pid_t pid) {
+  std::string process = std::to_string(pid);
+  Origin origin{.user_namespace = user_namespace_of(process),
+                .uid_map = read_map(process, "uid_map"),
+                .gid_map = read_map(process, "gid_map")};
+  // Asked once more: the process may have gone, and its number be another's.
+  bool same = origin.user_namespace != 0 && user_namespace_of(process) == origin.user_namespace;
+  if (!same || origin.uid_map.empty() || origin.gid_map.empty()) return std::nullopt;
+  if (origin.user_namespace == user_namespace_of("self")) {
+    origin.uid_map = as_own(origin.uid_map);
+    origin.gid_map = as_own(origin.gid_map);
+  }
+  return origin;
+}
+
+}  // namespace
+
+struct Supervisor::State {
+  State(Supervisor& self, ring::Reactor& r, Slots s)
+      : supervisor(self), reactor(r), slots(std::move(s)), tracees(r), injector(r, tracees) {}
+  Supervisor& supervisor;
+  ring::Reactor& reactor;
+  Slots slots;
+  Tracees tracees;
+  Injector injector;
+  std::map<std::uint64_t, std::shared_ptr<Listener>> listeners;
+  std::map<pid_t, NoticeLog*> injected;  // where an injection under way is written down
+  std::uint64_t last = 0;
+
+  std::shared_ptr<Container> container_of(const ContainerInfo& info, const Origin& origin);
+  std::shared_ptr<Container> first_call(const Listener& listener, pid_t tid);
+  void gone(std::uint64_t number);
+  void look_for_moves();
+};
+
+std::shared_ptr<Container> Supervisor::State::container_of(const ContainerInfo& info,
+                                                           const Origin& origin) {
+  for (auto& [number, listener] : listeners) {
+    const auto& known = listener->container();
+    if (known && known->info.id == info.id && known->info.mode == info.mode &&
+        known->user_namespace == origin.user_namespace)
+      return known;
+  }
+  auto uid_map = identity::Pool::parse(origin.uid_map),
+       gid_map = identity::Pool::parse(origin.gid_map);
+  if (!uid_map || !gid_map) return nullptr;
+  // What it was planned with stands in the journal already.
+  slots.uids->refresh();
+  slots.gids->refresh();
+  auto made =
+      std::make_shared<Container>(Container{.info = info,
+                                            .user_namespace = origin.user_namespace,
+                                            .uids = IdView(std::move(*uid_map), slots.uids),
+                                            .gids = IdView(std::move(*gid_map), slots.gids)});
+  return made;
+}
+
+std::shared_ptr<Container> Supervisor::State::first_call(const Listener& listener, pid_t tid) {
+  auto origin = origin_of(tid);
+  if (!origin) return nullptr;
+  if (listener.log()) listener.log()->origin(*origin);
+  return container_of(listener.info(), *origin);
+}
+
+void Supervisor::State::gone(std::uint64_t number) {
+  auto found = listeners.find(number);
+  if (found == listeners.end()) return;
+  auto listener = std::move(found->second);
+  listeners.erase(found);
+  if (supervisor.on_gone) supervisor.on_gone(number);
+}
+
+void Supervisor::State::look_for_moves() {
+  bool moved = slots.uids->have_moved() || slots.gids->have_moved();
+  if (moved && supervisor.on_moved) supervisor.on_moved();
+}
+
+Supervisor::Supervisor(ring::Reactor& reactor, Slots slots)
+    : state_(std::make_unique<State>(*this, reactor, std::move(slots))) {
+  auto log_of = [state = state_.get()](pid_t tid) {
+    auto found = state->injected.find(tid);
+    return found == state->injected.end() ? nullptr : found->second;
+  };
+  state_->injector.on_begin = [log_of](const Injected& injected) {
+    if (NoticeLog* log = log_of(injected.tid)) log->begin(injected);
+  };
+  state_->injector.on_end = [log_of](pid_t tid) {
+    if (NoticeLog* log = log_of(tid)) log->end_injection(tid);
+  };
+}
+
+Supervisor::~Supervisor() = default;
+
+// First the threads that a predecessor has left changed: their calls come anew.
+static ring::Task<void> take_up(Supervisor& supervisor, std::shared_ptr<Listener> listener,
+                                Unfinished unfinished) {
+  for (std::size_t i = 0; i < unfinished.injections.size(); ++i) {
+    Injected injected = unfinished.injections[i];
+    pid_t tid = injected.tid;
+    std::vector<std::uint64_t> received;
+    for (const Notice& notice : unfinished.notices)
+      if (notice.tid == tid) received.push_back(notice.id);
+    std::function<void()> restart = [listener, received] {
+      for (std::uint64_t id : received) listener->restart(id);
+    };
+    std::erase_if(unfinished.notices, [tid](const Notice& n) { return n.tid == tid; });
+    auto repair = supervisor.injector().repair(std::move(injected), std::move(restart));
+    co_await std::move(repair);
+    if (listener->log()) listener->log()->end_injection(tid);
+  }
+  listener->start(unfinished);
+}
+
+base::Checked<std::uint64_t> Supervisor::add(base::Fd fd, const ContainerInfo& info,
+                                             std::unique_ptr<NoticeLog> log,
+                                             Unfinished unfinished) {
+  TRY(notices, NoticeFd::adopt(std::move(fd)));
+  std::uint64_t number = ++state_->last;
+  State& state = *state_;
+  Listener::Hooks hooks;
+  hooks.find_container = [&state](const Listener& l, pid_t tid) {
+    return state.first_call(l, tid);
+  };
+  hooks.on_gone = [&state, number] { state.gone(number); };
+  hooks.after_call = [&state] { state.look_for_moves(); };
+  auto listener =
+      std::make_shared<Listener>(*this, std::move(notices), info, std::move(log), std::move(hooks));
+  auto origin = unfinished.origin;
+  if (!origin && info.pid > 0) {
+    origin = origin_of(info.pid);
+    if (origin && listener->log()) listener->log()->origin(*origin);
+  }
+  if (origin) {
+    auto container = state.container_of(info, *origin);
+    if (!container) return base::refuse("container " + info.id + ": its id maps make no sense");
+    listener->belongs_to(std::move(container));
+  }
+  state.listeners.emplace(number, listener);
+  ring::spawn(take_up(*this, listener, std::move(unfinished)));
+  return number;
+}
+
+std::vector<std::shared_ptr<const Container>> Supervisor::containers() const {
+  std::vector<std::shared_ptr<const Container>> all;
+  for (auto& [number, listener] : state_->listeners) {
+    const auto& container = listener->container();
+    if (container && std::find(all.begin(), all.end(), container) == all.end())
+      all.push_back(container);
+  }
+  return all;
+}
+
+std::size_t Supervisor::listeners() const {
+  return state_->listeners.size();
+}
+
+std::size_t Supervisor::waiting() const {
+  std::size_t sum = 0;
+  for (const auto& container : containers()) sum += container->under_way;
+  return sum;
+}
+
+ring::Reactor& Supervisor::reactor() {
+  return state_->reactor;
+}
+Tracees& Supervisor::tracees() {
+  return state_->tracees;
+}
+Injector& Supervisor::injector() {
+  return state_->injector;
+}
+
+ring::Task<Answer> Supervisor::run_again(Call call, Rerun rerun, Answer otherwise) {
+  pid_t tid = call.notice.tid;
+  if (call.log) state_->injected[tid] = call.log;
+  auto run = state_->injector.run(call.notice, std::move(rerun), call.killable, call.restart);
+  Ran ran = co_await std::move(run);
+  state_->injected.erase(tid);
+  Container& container = *call.container;
+  std::string what =
+      "call=" + std::string(call.row ? call.row->name : "?") + " tid=" + std::to_string(tid);
+  switch (ran) {
+    case Ran::done: break;
+    case Ran::gone: ++container.gone; break;
+    case Ran::traced:
+      ++container.virtual_answers;
+      tell(container, "traced", what + " reason=\"somebody else traces the task\"");
+      co_return otherwise;
+    case Ran::refused:
+      ++container.refused;
+      tell(container, "refused", what + " reason=\"ptrace is forbidden here\"");
+      co_return otherwise;
+  }
+  co_return Answer::silence();
+}
+
+void Supervisor::tell(const Container& container, std::string_view name,
+                      const std::string& details) {
+  base::log::limited(container.told, base::log::Level::warning, "supervise." + std::string(name),
+                     "container=" + base::log::quoted(container.info.id) + " " + details);
+}
+
+}  // namespace seccomp
