@@ -1,0 +1,31 @@
+// Owns: nothing; opening and reading by ring operations what may wait for somebody else: /proc of a
+// task, its memory, its paths. Called by: Tracees. Never: makes one of these calls in the reactor.
+#pragma once
+#include <linux/openat2.h>
+
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "base/fd.hpp"
+#include "base/result.hpp"
+#include "ring/reactor.hpp"
+#include "ring/task.hpp"
+
+namespace seccomp {
+
+/// openat2(2); O_CLOEXEC is added. `resolve`: RESOLVE_*.
+ring::Task<base::Result<base::Fd>> open_file(ring::Reactor& reactor, int dir, std::string path,
+                                             std::uint64_t flags, std::uint64_t resolve = 0);
+/// A file of /proc, of which no size is known; EFBIG if it is longer than `most`.
+ring::Task<base::Result<std::string>> read_whole(ring::Reactor& reactor, std::string path,
+                                                 std::size_t most);
+/// Of an open /proc/TID/mem: all of the bytes, or EFAULT; ESRCH if nobody has that memory any more.
+ring::Task<base::Result<>> read_memory(ring::Reactor& reactor, int memory, std::uint64_t address,
+                                       std::span<std::byte> bytes);
+ring::Task<base::Result<>> write_memory(ring::Reactor& reactor, int memory, std::uint64_t address,
+                                        std::span<const std::byte> bytes);
+/// What an error of /proc/TID/mem means: ENOENT is ESRCH, EIO is EFAULT.
+base::Errno of_memory(base::Errno error);
+
+}  // namespace seccomp

@@ -1,0 +1,228 @@
+#include "seccomp/tracee.hpp"
+
+#include <fcntl.h>
+#include <linux/limits.h>
+#include <linux/types.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cstring>
+#include <list>
+#include <string_view>
+#include <unordered_map>
+
+#include "seccomp/remote_file.hpp"
+
+namespace seccomp {
+namespace {
+
+constexpr std::size_t kMostKnown = 1024;
+constexpr std::size_t kPage = 4096;               // no architecture of ours has smaller ones
+constexpr std::size_t kMostStatus = 1024 * 1024;  // 65,536 groups of 11 bytes are less
+
+// struct pidfd_info of Linux 6.13, as far as its first version goes.
+struct PidfdInfo {
+  std::uint64_t mask;
+  std::uint64_t cgroup;
+  std::uint32_t pid, tgid, ppid;
+  std::uint32_t ruid, rgid, euid, egid, suid, sgid, fsuid, fsgid;
+  std::uint32_t spare;
+};
+static_assert(sizeof(PidfdInfo) == 64);
+constexpr unsigned long kGetInfo = _IOWR(0xFF, 11, PidfdInfo);
+constexpr std::uint64_t kInfoCredentials = 3;  // PIDFD_INFO_PID | PIDFD_INFO_CREDS
+constexpr unsigned kPidfdThread = O_EXCL;      // Linux 6.9
+
+std::string proc_path(pid_t tid, const char* name) {
+  return "/proc/" + std::to_string(tid) + "/" + name;
+}
+
+// The words behind "NAME:" in the text of a status file.
+std::string_view line_of(std::string_view status, std::string_view name) {
+  std::size_t at = status.starts_with(name) ? 0 : status.find("\n" + std::string(name));
+  if (at == status.npos) return {};
+  at = status.find(':', at) + 1;
+  return status.substr(at, status.find('\n', at) - at);
+}
+
+std::vector<identity::Id> numbers(std::string_view words) {
+  std::vector<identity::Id> found;
+  for (const char* at = words.data(); at < words.data() + words.size();) {
+    identity::Id id = 0;
+    auto [end, error] = std::from_chars(at, words.data() + words.size(), id);
+    if (error == std::errc()) found.push_back(id);
+    at = end == at ? at + 1 : end;
+  }
+  return found;
+}
+
+// Before Linux 6.13; read by the reactor itself.
+std::optional<std::string> status_now(pid_t tid) {
+  base::Fd file(::open(proc_path(tid, "status").c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file.valid()) return std::nullopt;
+  std::string text(8192, '\0');  // the lines that are wanted come before the groups
+  ssize_t size = ::read(file.get(), text.data(), text.size());
+  if (size <= 0) return std::nullopt;
+  text.resize(static_cast<std::size_t>(size));
+  return text;
+}
+
+std::optional<PidfdInfo> info_by_status(pid_t tid) {
+  auto status = status_now(tid);
+  if (!status) return std::nullopt;
+  auto uids = numbers(line_of(*status, "Uid:")), gids = numbers(line_of(*status, "Gid:"));
+  auto process = numbers(line_of(*status, "Tgid:"));
+  if (uids.size() != 4 || gids.size() != 4 || process.size() != 1) return std::nullopt;
+  PidfdInfo info{};
+  info.tgid = process[0];
+  info.ruid = uids[0], info.euid = uids[1], info.suid = uids[2], info.fsuid = uids[3];
+  info.rgid = gids[0], info.egid = gids[1], info.sgid = gids[2], info.fsgid = gids[3];
+  return info;
+}
+
+}  // namespace
+
+struct Tracees::Known {
+  pid_t tid = 0;
+  base::Fd pidfd;
+  std::optional<std::uint64_t> user_namespace;
+  bool moved = false;
+};
+
+struct Tracees::State {
+  explicit State(ring::Reactor& r) : reactor(r) {}
+  ring::Reactor& reactor;
+  std::list<Known> recent;  // newest use first
+  std::unordered_map<pid_t, std::list<Known>::iterator> by_tid;
+  bool by_pidfd = true;  // the kernel has PIDFD_GET_INFO
+
+  Known* find(pid_t tid) {
+    auto found = by_tid.find(tid);
+    if (found == by_tid.end()) return nullptr;
+    recent.splice(recent.begin(), recent, found->second);
+    return &recent.front();
+  }
+  void drop(pid_t tid) {
+    auto found = by_tid.find(tid);
+    if (found == by_tid.end()) return;
+    recent.erase(found->second);
+    by_tid.erase(found);
+  }
+  Known* open(pid_t tid) {
+    base::Fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, tid, kPidfdThread)));
+    if (!pidfd.valid()) {
+      if (errno == EINVAL || errno == ENOSYS) by_pidfd = false;
+      return nullptr;
+    }
+    if (recent.size() >= kMostKnown) drop(recent.back().tid);
+    recent.push_front(Known{tid, std::move(pidfd), std::nullopt, false});
+    by_tid[tid] = recent.begin();
+    return &recent.front();
+  }
+  // The thread as it is now; `known` is what is cached of it, and of no other that had its number.
+  std::optional<PidfdInfo> look(pid_t tid, Known** known = nullptr) {
+    if (tid <= 0) return std::nullopt;
+    for (bool cached = true; by_pidfd; cached = false) {
+      Known* one = cached ? find(tid) : open(tid);
+      if (!one && cached) continue;
+      if (!one) break;
+      PidfdInfo info{};
+      info.mask = kInfoCredentials;
+      if (::ioctl(one->pidfd.get(), kGetInfo, &info) == 0) {
+        if (known) *known = one;
+        return info;
+      }
+      if (errno == ENOTTY || errno == EINVAL) by_pidfd = false;  // before Linux 6.13
+      drop(tid);
+      if (!cached) break;
+    }
+    if (by_pidfd) return std::nullopt;
+    recent.clear();
+    by_tid.clear();
+    return info_by_status(tid);
+  }
+};
+
+Tracees::Tracees(ring::Reactor& reactor) : state_(std::make_unique<State>(reactor)) {}
+Tracees::~Tracees() = default;
+
+std::optional<Credentials> Tracees::credentials(pid_t tid) {
+  auto info = state_->look(tid);
+  if (!info) return std::nullopt;
+  return Credentials{{info->ruid, info->euid, info->suid, info->fsuid},
+                     {info->rgid, info->egid, info->sgid, info->fsgid}};
+}
+
+std::optional<pid_t> Tracees::process(pid_t tid) {
+  auto info = state_->look(tid);
+  if (!info) return std::nullopt;
+  return static_cast<pid_t>(info->tgid);
+}
+
+std::optional<std::uint64_t> Tracees::user_namespace(pid_t tid) {
+  Known* known = nullptr;
+  if (!state_->look(tid, &known)) return std::nullopt;
+  if (known && known->user_namespace && !known->moved) return known->user_namespace;
+  struct stat file;
+  if (::stat(proc_path(tid, "ns/user").c_str(), &file) != 0) return std::nullopt;
+  if (known) known->user_namespace = file.st_ino;
+  return file.st_ino;
+}
+
+void Tracees::moved(pid_t tid) {
+  Known* known = nullptr;
+  if (state_->look(tid, &known) && known) known->moved = true;
+}
+
+ring::Task<std::optional<std::vector<identity::Id>>> Tracees::groups(pid_t tid) {
+  std::string path = proc_path(tid, "status");
+  auto text = co_await read_whole(state_->reactor, path, kMostStatus);
+  if (!text) co_return std::nullopt;
+  if (line_of(*text, "Tgid:").empty()) co_return std::nullopt;
+  co_return numbers(line_of(*text, "Groups:"));
+}
+
+ring::Task<base::Result<>> Tracees::read(pid_t tid, std::uint64_t address,
+                                         std::span<std::byte> bytes) {
+  std::string path = proc_path(tid, "mem");
+  auto memory = co_await open_file(state_->reactor, AT_FDCWD, path, O_RDONLY);
+  if (!memory) co_return tl::make_unexpected(of_memory(memory.error()));
+  auto done = co_await read_memory(state_->reactor, memory->get(), address, bytes);
+  co_return done;
+}
+
+ring::Task<base::Result<>> Tracees::write(pid_t tid, std::uint64_t address,
+                                          std::span<const std::byte> bytes) {
+  std::string path = proc_path(tid, "mem");
+  auto memory = co_await open_file(state_->reactor, AT_FDCWD, path, O_RDWR);
+  if (!memory) co_return tl::make_unexpected(of_memory(memory.error()));
+  auto done = co_await write_memory(state_->reactor, memory->get(), address, bytes);
+  co_return done;
+}
+
+ring::Task<base::Result<std::string>> Tracees::read_path(pid_t tid, std::uint64_t address) {
+  std::string name = proc_path(tid, "mem");
+  auto memory = co_await open_file(state_->reactor, AT_FDCWD, name, O_RDONLY);
+  if (!memory) co_return tl::make_unexpected(of_memory(memory.error()));
+  std::string path;
+  std::array<char, kPage> chunk;
+  // Never past the end of a page: the next one may not be there, and a short path need not reach
+  // it.
+  while (path.size() < PATH_MAX) {
+    std::size_t size = std::min(kPage - (address + path.size()) % kPage, PATH_MAX - path.size());
+    std::span<char> part(chunk.data(), size);
+    CO_TRY_VOID(co_await read_memory(state_->reactor, memory->get(), address + path.size(),
+                                     std::as_writable_bytes(part)));
+    std::size_t end = std::string_view(chunk.data(), size).find('\0');
+    path.append(chunk.data(), std::min(end, size));
+    if (end != std::string_view::npos) co_return path;
+  }
+  co_return base::fail(ENAMETOOLONG);
+}
+
+}  // namespace seccomp
