@@ -2,6 +2,7 @@
 // Called by: daemon/supervision. Never: believes a word of it: sizes, kinds and numbers are
 // checked.
 #pragma once
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -17,7 +18,13 @@ struct StateMessage {
 };
 
 inline constexpr std::size_t kMostState = 1 << 20;  // bytes
+/// Without our metadata: mode slot and profile full, which is right for any filter.
 base::Checked<StateMessage> parse_state(std::string_view json);
+
+std::string_view mode_name(Mode mode);
+std::string_view profile_name(Profile profile);
+std::optional<Mode> mode_named(std::string_view name);
+std::optional<Profile> profile_named(std::string_view name);
 
 /// Our metadata, for config.json's linux.seccomp.listenerMetadata.
 std::string metadata_text(const ContainerInfo& info);
