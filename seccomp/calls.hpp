@@ -62,7 +62,7 @@ struct Where {
 };
 
 struct Row {
-  std::string_view name;  // libseccomp's and OCI's
+  std::string_view name{};  // libseccomp's and OCI's
   int x86_64 = kNone;
   int aarch64 = kNone;
   int i386 = kNone;

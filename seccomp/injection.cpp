@@ -289,11 +289,14 @@ ring::Task<Ran> Injector::run(Notice notice, Rerun rerun, bool, std::function<vo
   for (unsigned i = 0; i < 6; ++i)
     if (rerun.arguments[i]) injected.arguments[i] = *rerun.arguments[i];
   OneByOne::Turn turn;
-  if (!rerun.memory.empty()) {
+  if (!rerun.memory.empty() || rerun.prepare) {
     auto process = state.tracees.process(notice.tid);
     if (!process) co_return Ran::gone;
     const bool still_wanted = co_await state.turns.wait(*process, notice.tid, turn);
     if (!still_wanted) co_return Ran::gone;
+    std::vector<Overlay> more;
+    if (rerun.prepare) more = co_await rerun.prepare();
+    for (Overlay& overlay : more) rerun.memory.push_back(std::move(overlay));
   }
   Job job(state.stops, std::move(injected), std::move(rerun));
   auto refused = state.seize(job);

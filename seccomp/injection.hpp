@@ -27,6 +27,9 @@ struct Rerun {
   std::array<std::optional<std::uint64_t>, 6> arguments{};  // instead of the task's own
   std::vector<Overlay> memory;  // written before, put back after; the call must fit in one process
                                 // at a time: calls of one process with memory run one by one
+  /// Called when the process's turn has come and nothing has been changed yet: more of `memory`, of
+  /// what only then may be read, since another thread's call may have the same bytes under way.
+  std::function<ring::Task<std::vector<Overlay>>()> prepare;
   /// Called at the exit stop with the call's result (>= 0, or -errno) if it is set; may read and
   /// write the task's memory; what it returns becomes the call's result.
   std::function<ring::Task<std::int64_t>(std::int64_t result)> after;
