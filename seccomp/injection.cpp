@@ -10,6 +10,7 @@
 
 #include "seccomp/one_by_one.hpp"
 #include "seccomp/registers.hpp"
+#include "seccomp/seize.hpp"
 #include "seccomp/stops.hpp"
 
 namespace seccomp {
@@ -17,6 +18,9 @@ namespace {
 
 constexpr std::uint64_t kAllSignals = ~0ull;
 constexpr std::uint64_t kUnblockable = 1ull << (SIGKILL - 1) | 1ull << (SIGSTOP - 1);
+
+constexpr std::uint32_t kRetryMs = 20;
+constexpr unsigned kMostTries = 100;
 
 enum class Phase : std::uint8_t {
   stopping,  // interrupted, and not stopped yet
@@ -63,21 +67,25 @@ struct Job {
   Injected injected;
   Rerun rerun;
   Phase phase = Phase::stopping;
-  std::vector<Overlay> before;  // what the memory had
+  std::array<std::uint64_t, 6> arguments{};  // the registers' own
+  std::vector<Overlay> before;               // what the memory had
   pid_t tid() const { return injected.tid; }
   const Notice& notice() const { return injected.notice; }
 };
 
 struct Injector::State {
   State(Injector& i, ring::Reactor& reactor, Tracees& t)
-      : self(i), tracees(t), stops(reactor), turns(reactor) {}
+      : self(i), tracees(t), stops(reactor), turns(reactor), patient(reactor) {}
   Injector& self;
   Tracees& tracees;
   Stops stops;
-  OneByOne turns;  // of processes whose memory is changed
+  OneByOne turns;    // of processes whose memory is changed
+  OneByOne patient;  // who could not be seized at once
   std::unordered_map<pid_t, Job*> jobs;
 
-  std::optional<Ran> seize(Job& job);
+  ring::Task<std::optional<Ran>> acquire(Job& job, std::function<void()> restart);
+  int try_seize(Job& job);
+  ring::Task<Ran> why_not(pid_t tid);
   void forget(Job& job);
   ring::Task<void> end_of(Job& job);
   ring::Task<void> detach(Job& job, int signal);
@@ -93,14 +101,45 @@ struct Injector::State {
   ring::Task<void> mend(Job& job);
 };
 
-// Nothing: it is ours.
-std::optional<Ran> Injector::State::seize(Job& job) {
+int Injector::State::try_seize(Job& job) {
   if (auto stale = jobs.find(job.tid()); stale != jobs.end()) stale->second->traced.look();
-  if (::ptrace(PTRACE_SEIZE, job.tid(), nullptr, PTRACE_O_TRACESYSGOOD) != 0)
-    return errno == ESRCH ? Ran::gone : Ran::traced;
+  const int error = seize(job.tid());
+  if (error != 0) return error;
   jobs[job.tid()] = &job;
   ptrace_call(PTRACE_INTERRUPT, job.tid());
-  return std::nullopt;
+  return 0;
+}
+
+// What EPERM of PTRACE_SEIZE means.
+ring::Task<Ran> Injector::State::why_not(pid_t tid) {
+  std::string tracer = co_await tracees.status_word(tid, "TracerPid:");
+  std::string life = co_await tracees.status_word(tid, "State:");
+  if (tracer.empty() || life.starts_with('Z') || life.starts_with('X')) co_return Ran::gone;
+  co_return tracer == "0" ? Ran::refused : Ran::traced;
+}
+
+// Nothing: it is ours, and about to stop. A process that is about to exec lets nobody trace it
+// until its program has been read. Its threads are tried now and then, one at a time, so that many
+// of them can not keep the reactor from its work.
+ring::Task<std::optional<Ran>> Injector::State::acquire(Job& job, std::function<void()> restart) {
+  int error = try_seize(job);
+  for (unsigned tries = 0; error == EAGAIN && tries < kMostTries; ++tries) {
+    OneByOne::Turn turn;
+    const bool still_wanted = co_await patient.wait(0, job.tid(), turn);
+    if (!still_wanted) co_return Ran::gone;
+    ring::Event later(stops.reactor());
+    ring::Timer timer = stops.reactor().after(kRetryMs, [&later] { later.fire(); });
+    co_await later.wait();
+    error = try_seize(job);
+  }
+  if (error == 0) {
+    if (restart) restart();
+    co_return std::nullopt;
+  }
+  if (error == ESRCH) co_return Ran::gone;
+  if (error == EAGAIN) co_return Ran::refused;
+  Ran why = co_await why_not(job.tid());
+  co_return why;
 }
 
 void Injector::State::forget(Job& job) {
@@ -155,7 +194,7 @@ ring::Task<void> Injector::State::put_back(Job& job, int signal) {
     const bool behind = job.phase == Phase::running;
     for (unsigned i = 0; i < 6; ++i)
       if (job.rerun.arguments[i] && !(behind && Registers::holds_result(i)))
-        registers->set_argument(i, job.notice().arguments[i]);
+        registers->set_argument(i, job.arguments[i]);
     registers->write(job.tid());
     set_signal_mask(job.tid(), job.injected.signal_mask);
   }
@@ -197,6 +236,7 @@ ring::Task<std::optional<Ran>> Injector::State::first_stop(Job& job) {
     co_return Ran::gone;
   }
   job.injected.signal_mask = *mask;
+  for (unsigned i = 0; i < 6; ++i) job.arguments[i] = registers->argument(i);
   if (self.on_begin) self.on_begin(job.injected);
   job.phase = Phase::changed;
   // No handler may run between here and the end. A signal that has come already waits, too: the
@@ -299,9 +339,8 @@ ring::Task<Ran> Injector::run(Notice notice, Rerun rerun, bool, std::function<vo
     for (Overlay& overlay : more) rerun.memory.push_back(std::move(overlay));
   }
   Job job(state.stops, std::move(injected), std::move(rerun));
-  auto refused = state.seize(job);
+  auto refused = co_await state.acquire(job, std::move(restart));
   if (refused) co_return *refused;
-  if (restart) restart();
   Ran ran = co_await state.drive(job);
   co_return ran;
 }
@@ -332,10 +371,8 @@ ring::Task<void> Injector::State::mend(Job& job) {
 
 ring::Task<void> Injector::repair(Injected injected, std::function<void()> restart) {
   Job job(state_->stops, injected, {});
-  if (!state_->seize(job)) {
-    if (restart) restart();
-    co_await state_->mend(job);
-  }
+  auto refused = co_await state_->acquire(job, std::move(restart));
+  if (!refused) co_await state_->mend(job);
   if (on_end) on_end(injected.tid);
 }
 

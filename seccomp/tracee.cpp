@@ -187,6 +187,15 @@ ring::Task<std::optional<std::vector<identity::Id>>> Tracees::groups(pid_t tid) 
   co_return numbers(line_of(*text, "Groups:"));
 }
 
+ring::Task<std::string> Tracees::status_word(pid_t tid, std::string name) {
+  std::string path = proc_path(tid, "status");
+  auto text = co_await read_whole(state_->reactor, path, kMostStatus);
+  if (!text) co_return "";
+  std::string_view line = line_of(*text, name);
+  line.remove_prefix(std::min(line.find_first_not_of(" \t"), line.size()));
+  co_return std::string(line.substr(0, line.find_first_of(" \t")));
+}
+
 ring::Task<base::Result<>> Tracees::read(pid_t tid, std::uint64_t address,
                                          std::span<std::byte> bytes) {
   std::string path = proc_path(tid, "mem");

@@ -52,6 +52,9 @@ class Tracees {
   /// Thread group id.
   std::optional<pid_t> process(pid_t tid);
 
+  /// The first word of a line of /proc/TID/status, as "State:" has it; "": there is none.
+  ring::Task<std::string> status_word(pid_t tid, std::string name);
+
   /// Exactly bytes.size() bytes or an error (EFAULT; ESRCH: the thread is gone; EPERM, EACCES: we
   /// may not). The bytes must stay until it is done.
   ring::Task<base::Result<>> read(pid_t tid, std::uint64_t address, std::span<std::byte> bytes);

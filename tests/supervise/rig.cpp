@@ -170,10 +170,11 @@ void Rig::take() {
   }
 }
 
-void Rig::serve() {
+void Rig::serve(Decide decide) {
+  decide_ = std::move(decide);
   hung_up_ = false;
   watch_ = reactor->watch(listener_.get(), POLLIN, [this](int) { take(); });
-  const auto latest = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  const auto latest = std::chrono::steady_clock::now() + std::chrono::seconds(20);
   std::function<void()> tick;
   ring::Timer timer;
   tick = [&] { timer = reactor->after(100, tick); };
@@ -191,12 +192,11 @@ void Rig::serve() {
   watch_ = {};
 }
 
-int Rig::run(const Start& start, std::function<int()> body, Decide decide) {
+void Rig::begin(const Start& start, std::function<int()> body) {
   int ends[2];
-  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return -1;
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
   base::Fd ours(ends[0]), theirs(ends[1]);
   killable_ = start.killable;
-  decide_ = std::move(decide);
   child = ::fork();
   if (child == 0) be_tracee(start, body, theirs.get());
   theirs.reset();
@@ -209,7 +209,15 @@ int Rig::run(const Start& start, std::function<int()> body, Decide decide) {
   }
   listener_ = receive_descriptor(ours.get());
   EXPECT_TRUE(listener_.valid()) << "the tracee could not load its filter";
-  if (listener_.valid()) serve();
+}
+
+int Rig::run(const Start& start, std::function<int()> body, Decide decide) {
+  begin(start, std::move(body));
+  if (listener_.valid()) serve(std::move(decide));
+  return end();
+}
+
+int Rig::end() {
   int status = 0;
   ::waitpid(child, &status, 0);
   listener_.reset();

@@ -1,6 +1,6 @@
 // Owns: a process with a filter of its own whose calls a test answers, and the loop that does so.
-// Called by: the tests of tests/supervise. Never: outlives its test, or waits for more than a
-// minute.
+// Called by: the tests of tests/supervise. Never: outlives its test, or waits for more than
+// 20 seconds.
 #pragma once
 #include <gtest/gtest.h>
 
@@ -43,6 +43,10 @@ class Rig {
   /// Runs `body` in a child and answers its calls until all who have its filter are gone. Its exit
   /// status, or minus the signal that has killed it.
   int run(const Start& start, std::function<int()> body, Decide decide);
+  /// The steps of it.
+  void begin(const Start& start, std::function<int()> body);
+  void serve(Decide decide);
+  int end();
 
   /// Lets the call run again.
   ring::Task<seccomp::Answer> again(seccomp::Notice notice, seccomp::Rerun rerun);
@@ -59,7 +63,6 @@ class Rig {
   pid_t child = -1;
 
  private:
-  void serve();
   void take();
   void handle(seccomp::Notice notice);
   ring::Task<void> answer(seccomp::Notice notice);
