@@ -114,7 +114,7 @@ constexpr Row kPriority = {
     .profiles = kIds, .when = kPriorityUser, .count = 2, .later = on_priority};
 constexpr Row kIoPriority = {
     .profiles = kIds, .when = kIoPriorityUser, .count = 2, .later = on_priority};
-constexpr Row kNewUser = {.profiles = kIds, .when = kNewUser0, .now = on_move};
+constexpr Row kNewUser = {.profiles = kOwners, .when = kNewUser0, .now = on_move};
 constexpr Row kAbsent = {.profiles = kOwners, .action = Action::absent};
 
 constexpr Row row(std::string_view name, int x86_64, int aarch64, int i386, Row rest) {
@@ -231,7 +231,7 @@ constexpr Row kRows[] = {
         {.profiles = kFull, .when = kStatMsg, .where = {.data = 2}, .later = on_ipc}),
     // Ways into another user namespace. The flags of clone3 are in memory: no filter sees them.
     row("unshare", 272, 97, 310, kNewUser),
-    row("setns", 308, 268, 346, {.profiles = kIds, .when = kJoinUser, .now = on_move}),
+    row("setns", 308, 268, 346, {.profiles = kOwners, .when = kJoinUser, .now = on_move}),
     row("clone", 56, 220, 120, kNewUser),
     // A ring would go around the filter.
     row("io_uring_setup", 425, 425, 425, kAbsent),

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -12,6 +13,8 @@
 #include "seccomp/id_view.hpp"
 
 namespace seccomp {
+
+class StorePlaces;
 
 enum class Mode : std::uint8_t { map, slot, engine };
 enum class Profile : std::uint8_t { basic = 1, full = 2, engine = 4 };  // bits of Row::profiles
@@ -36,6 +39,7 @@ struct Container {
   std::uint64_t refused = 0;  // tasks that may not be traced, calls that found no room
   std::uint64_t gone = 0;     // left before the answer: killed, or a signal came
   mutable base::log::Limiter told{20};
+  std::shared_ptr<StorePlaces> places{};  // of an engine: where its stores are
 };
 
 }  // namespace seccomp

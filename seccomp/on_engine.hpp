@@ -1,6 +1,6 @@
-// Owns: nothing; chown and stat of the image engine, which is root of the pool: what is done to
-// files of its stores goes to the owner store. Called by: on_chown, on_stat, in Mode::engine.
-// Never: answers for a file that is in no store (nothing: go on as in slot mode).
+// Owns: chown and stat of an image engine in the store of its layers, where an owner is a record
+// and a slot. Called by: on_chown, on_stat, for containers of Mode::engine. Never: touches a file
+// outside of a store, or one of our own mounts: those are everybody's handlers' business.
 #pragma once
 #include <optional>
 
@@ -9,6 +9,7 @@
 
 namespace seccomp {
 
+/// Nothing: not a file of a store; go on as in slot mode.
 ring::Task<std::optional<Answer>> engine_chown(Call call);
 ring::Task<std::optional<Answer>> engine_stat(Call call);
 

@@ -1,9 +1,11 @@
-// Owns: nothing; what the engine's handlers need of the owner store. Called by: on_chown, on_stat.
-// daemon/ adapts fusefs to it: fusefs and seccomp do not know each other. Never: follows a link.
+// Owns: nothing; what the engine's handlers need of the owner store. Called by: on_engine. daemon/
+// adapts fusefs to it: fusefs and seccomp do not know each other. Never: follows a link, or looks
+// at a mount of our own: the handlers have made sure that the file lies in a store.
 #pragma once
 #include <sys/stat.h>
 
-#include <optional>
+#include <span>
+#include <string>
 #include <utility>
 
 #include "base/fd.hpp"
@@ -12,15 +14,27 @@
 
 namespace seccomp {
 
+/// A file of a store, found once: by its descriptor, and if it is one that can have no attributes
+/// (symlink, fifo, socket, device) by its name as well, beside which its record lies.
+struct StoreFile {
+  base::Fd file;  // O_PATH, of the thing itself
+  struct stat st {};
+  base::Fd directory;  // not valid: the name is not known
+  std::string name;
+};
+
 class OwnerSource {
  public:
   virtual ~OwnerSource() = default;
-  /// True owner of the file of an O_PATH descriptor if it lies in one of the engine's stores (and
-  /// not in a mount of ours). Nothing: it is none of ours, its owner fields say all.
-  virtual std::optional<std::pair<identity::Id, identity::Id>> owner(const base::Fd& file) = 0;
-  /// chown(2) by record and hash slot; kNoId leaves as it is. ENOENT (Nothing to do): not in a
-  /// store; the kernel shall do it. EXDEV: as before, but may not be done inline (a mount of ours).
-  virtual base::Result<> chown(const base::Fd& file, identity::Id uid, identity::Id gid) = 0;
+  /// Directories below which the layers lie, as the engine names them.
+  virtual std::span<const std::string> stores() const = 0;
+  /// False: a file with these owner fields has no other owner than they say.
+  virtual bool may_differ(const struct stat& st) const = 0;
+  /// The true owner.
+  virtual std::pair<identity::Id, identity::Id> owner(const StoreFile& file) = 0;
+  /// chown(2) by record and hash slot; kNoId leaves as it is. ENOENT: the kernel shall do it, for
+  /// the ids are such as it knows, and there is no record.
+  virtual base::Result<> chown(const StoreFile& file, identity::Id uid, identity::Id gid) = 0;
 };
 
 }  // namespace seccomp

@@ -1,0 +1,66 @@
+#include "daemon/store_owners.hpp"
+
+#include "ring/at.hpp"
+
+namespace serving {
+namespace {
+
+namespace at = ring::at;
+using identity::Id;
+using identity::kNoId;
+
+// Attributes of what can have them are the descriptor's. A symlink's, fifo's, ... lie beside it.
+at::Where where_of(const seccomp::StoreFile& file) {
+  if (fusefs::OwnerStore::is_special(file.st.st_mode) && file.directory.valid())
+    return {file.directory.get(), file.name};
+  return at::by_fd(file.file.get());
+}
+
+}  // namespace
+
+StoreOwners::StoreOwners(const Identities& ids, fusefs::IdMapper uids, fusefs::IdMapper gids,
+                         std::vector<std::string> stores)
+    : uid_pool_(ids.uids),
+      gid_pool_(ids.gids),
+      uids_(std::move(uids)),
+      gids_(std::move(gids)),
+      stores_(std::move(stores)) {}
+
+base::Checked<std::unique_ptr<StoreOwners>> StoreOwners::make(const Identities& ids,
+                                                              const config::Config& config,
+                                                              std::vector<std::string> stores) {
+  config::MountOptions plain;
+  plain.config = config;
+  TRY(uids, ids.uid_mapper(plain));
+  TRY(gids, ids.gid_mapper(plain));
+  return std::make_unique<StoreOwners>(ids, std::move(uids), std::move(gids), std::move(stores));
+}
+
+// Root is root's slot, and nobody else's, unless root is all that there is.
+bool StoreOwners::may_differ(const struct stat& st) const {
+  return st.st_uid != 0 || st.st_gid != 0 || uids_.disk(1) == 0 || gids_.disk(1) == 0;
+}
+
+fusefs::Facts StoreOwners::read(const seccomp::StoreFile& file) const {
+  return store_.read(where_of(file), file.st, file.directory.valid());
+}
+
+std::pair<Id, Id> StoreOwners::owner(const seccomp::StoreFile& file) {
+  const fusefs::Owner owner = read(file).owner;
+  return {owner.uid, owner.gid};
+}
+
+base::Result<> StoreOwners::chown(const seccomp::StoreFile& file, Id uid, Id gid) {
+  const fusefs::Facts facts = read(file);
+  if (facts.error != 0) return base::fail(facts.error);
+  const fusefs::Owner plain{file.st.st_uid, file.st.st_gid};
+  const bool recorded = facts.owner != plain || facts.corrupt;
+  const bool foreign =
+      (uid != kNoId && !uid_pool_.contains(uid)) || (gid != kNoId && !gid_pool_.contains(gid));
+  if (!foreign && !recorded) return base::fail(ENOENT);
+  const fusefs::Owner next{uid == kNoId ? facts.owner.uid : uid,
+                           gid == kNoId ? facts.owner.gid : gid};
+  return store_.write(where_of(file), file.st.st_mode, next, recorded);
+}
+
+}  // namespace serving

@@ -1,0 +1,149 @@
+#include "seccomp/store_places.hpp"
+
+#include <fcntl.h>
+#include <linux/stat.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <climits>
+
+namespace seccomp {
+namespace {
+
+constexpr unsigned kMountId = 0x1000;        // STATX_MNT_ID, Linux 5.8
+constexpr unsigned kMountIdUnique = 0x4000;  // STATX_MNT_ID_UNIQUE, Linux 6.8
+constexpr std::size_t kMostMountinfo = 8 << 20;
+constexpr std::size_t kMostMounts = 256;  // remembered; podman makes a few for each layer
+constexpr std::string_view kDeleted = " (deleted)";
+
+std::string_view next_word(std::string_view& line) {
+  const std::size_t end = std::min(line.find(' '), line.size());
+  std::string_view word = line.substr(0, end);
+  line.remove_prefix(std::min(end + 1, line.size()));
+  return word;
+}
+
+// Blanks and backslashes are written \040 and the like.
+std::string unescape(std::string_view text) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    auto digit = [&](std::size_t at) {
+      return at < text.size() && text[at] >= '0' && text[at] < '8';
+    };
+    if (text[i] == '\\' && digit(i + 1) && digit(i + 2) && digit(i + 3)) {
+      out +=
+          static_cast<char>((text[i + 1] - '0') * 64 + (text[i + 2] - '0') * 8 + text[i + 3] - '0');
+      i += 3;
+    } else {
+      out += text[i];
+    }
+  }
+  return out;
+}
+
+std::optional<MountLine> parse_line(std::string_view line, std::uint64_t wanted) {
+  MountLine mount;
+  std::string_view id = next_word(line);
+  auto [end, error] = std::from_chars(id.data(), id.data() + id.size(), mount.id);
+  if (error != std::errc() || end != id.data() + id.size() || mount.id != wanted)
+    return std::nullopt;
+  next_word(line);
+  mount.device = next_word(line);
+  mount.root = unescape(next_word(line));
+  mount.point = unescape(next_word(line));
+  const std::size_t dash = line.find(" - ");
+  if (dash == line.npos || !mount.root.starts_with('/') || !mount.point.starts_with('/'))
+    return std::nullopt;
+  line.remove_prefix(dash + 3);
+  mount.type = next_word(line);
+  return mount;
+}
+
+// Never asks a server: the answer of a FUSE mount of ours would have to come from this very thread.
+std::optional<std::uint64_t> mount_id(const base::Fd& file, unsigned which) {
+  struct statx st {};
+  if (::statx(file.get(), "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, which, &st) != 0 ||
+      !(st.stx_mask & which))
+    return std::nullopt;
+  return st.stx_mnt_id;
+}
+
+std::string read_mountinfo(pid_t tid) {
+  std::string text;
+  base::Fd file(
+      ::open(("/proc/" + std::to_string(tid) + "/mountinfo").c_str(), O_RDONLY | O_CLOEXEC));
+  for (std::size_t have = 0; file.valid() && have < kMostMountinfo;) {
+    text.resize(have + 65536);
+    const ssize_t got = ::read(file.get(), text.data() + have, text.size() - have);
+    have += static_cast<std::size_t>(std::max<ssize_t>(got, 0));
+    if (got > 0) continue;
+    text.resize(have);
+    break;
+  }
+  return text;
+}
+
+// What follows `folder` in `path`, with its slash; nothing if it does not lie there.
+std::optional<std::string_view> below(std::string_view path, std::string_view folder) {
+  if (folder == "/") return path == "/" ? std::string_view() : path;
+  if (!path.starts_with(folder)) return std::nullopt;
+  path.remove_prefix(folder.size());
+  if (!path.empty() && path.front() != '/') return std::nullopt;
+  return path;
+}
+
+}  // namespace
+
+std::optional<MountLine> find_mount(std::string_view mountinfo, std::uint64_t id) {
+  while (!mountinfo.empty()) {
+    const std::size_t end = std::min(mountinfo.find('\n'), mountinfo.size());
+    if (auto mount = parse_line(mountinfo.substr(0, end), id)) return mount;
+    mountinfo.remove_prefix(std::min(end + 1, mountinfo.size()));
+  }
+  return std::nullopt;
+}
+
+bool Place::within(const Place& directory) const {
+  return device == directory.device && below(path, directory.path).has_value();
+}
+
+bool StorePlaces::contains(const Place& place) const {
+  for (const Place& store : stores_)
+    if (place.within(store)) return true;
+  return false;
+}
+
+std::optional<MountLine> StorePlaces::mount_of(const base::Fd& file, pid_t tid, pid_t other) {
+  auto unique = mount_id(file, kMountIdUnique);
+  if (unique)
+    if (auto known = mounts_.find(*unique); known != mounts_.end()) return known->second;
+  auto id = mount_id(file, kMountId);
+  if (!id) return std::nullopt;
+  auto mount = find_mount(read_mountinfo(other), *id);
+  if (!mount && tid != other) mount = find_mount(read_mountinfo(tid), *id);
+  if (!mount || !unique) return mount;
+  if (mounts_.size() >= kMostMounts) mounts_.clear();
+  mounts_.emplace(*unique, *mount);
+  return mount;
+}
+
+std::optional<Place> StorePlaces::place(const base::Fd& file, pid_t tid, pid_t other) {
+  auto mount = mount_of(file, tid, other);
+  if (!mount || mount->type == "fuse" || mount->type.starts_with("fuse.")) return std::nullopt;
+  char text[PATH_MAX];
+  const std::string link = "/proc/self/fd/" + std::to_string(file.get());
+  const ssize_t size = ::readlink(link.c_str(), text, sizeof text);
+  if (size <= 0 || size == sizeof text) return std::nullopt;
+  std::string_view path(text, static_cast<std::size_t>(size));
+  if (path.ends_with(kDeleted)) path.remove_suffix(kDeleted.size());
+  auto rest = below(path, mount->point);
+  if (!rest) return std::nullopt;
+  Place place{mount->device, mount->root == "/" ? std::string() : mount->root};
+  place.path += *rest;
+  if (place.path.empty()) place.path = "/";
+  return place;
+}
+
+}  // namespace seccomp
