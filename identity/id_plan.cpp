@@ -42,6 +42,8 @@ class Builder {
     put(change);
     return std::nullopt;
   }
+  /// Two of our ids that one extent may have.
+  bool same_parent(Id a, Id b) const { return parent_of(a) == parent_of(b); }
   std::vector<Extent> extents() const {
     std::vector<Extent> all;
     for (auto const& [inside, extent] : map_) all.push_back(extent);
@@ -108,8 +110,9 @@ class Builder {
 
 class Planner {
  public:
-  Planner(Pool const& pool, LiveSlots& slots, std::span<Id const> wanted, bool fill)
-      : pool_(pool), slots_(slots), fill_(fill) {
+  Planner(Pool const& pool, LiveSlots& slots, std::span<Id const> wanted, bool fill,
+          Aliases aliases)
+      : pool_(pool), slots_(slots), fill_(fill), aliases_(aliases) {
     for (Id id : {Id{0}, kNobody}) add_wanted(id);
     for (Id id : wanted) {
       if (id == kNoId) {
@@ -258,8 +261,38 @@ class Planner {
       }
     }
     fill_up(map);
+    if (aliases_ == Aliases::all) add_aliases(map);
     plan_.extents = map.extents();
     finish();
+  }
+
+  // Slots that the map lets nobody inside have.
+  std::vector<bool> unmapped_slots(Builder const& map) const {
+    Id const first = slots_.first_slot();
+    std::vector<bool> unmapped(slots_.slot_count(), true);
+    for (Extent const& e : map.extents())
+      for (Id at = std::max(e.outside, first); at - e.outside < e.count; ++at) {
+        if (at - first >= unmapped.size()) break;
+        unmapped[at - first] = false;
+      }
+    return unmapped;
+  }
+
+  void add_aliases(Builder& map) const {
+    std::vector<bool> const unmapped = unmapped_slots(map);
+    std::vector<Run> runs;
+    for (std::size_t i = 0; i < unmapped.size(); ++i) {
+      Id const slot = slots_.first_slot() + static_cast<Id>(i);
+      if (!unmapped[i] || !pool_.contains(slot)) continue;
+      if (map.has(kAliasBase + slot) || seen_.contains(kAliasBase + slot)) continue;
+      if (runs.empty() || runs.back().last + 1 != slot || !map.same_parent(slot, slot - 1))
+        runs.push_back({slot, slot});
+      runs.back().last = slot;
+    }
+    std::stable_sort(runs.begin(), runs.end(),
+                     [](Run a, Run b) { return a.last - a.first > b.last - b.first; });
+    for (Run const& run : runs)
+      map.add_if_it_fits({kAliasBase + run.first, run.first, run.last - run.first + 1});
   }
 
   void fill_up(Builder& map) {
@@ -283,6 +316,7 @@ class Planner {
   Pool const& pool_;
   LiveSlots& slots_;
   bool fill_;
+  Aliases aliases_;
   std::vector<Id> wanted_;  // each once, 0 and nobody first
   std::vector<Id> kept_;
   std::unordered_set<Id> seen_, asked_;
@@ -330,9 +364,10 @@ std::optional<Id> IdPlan::slot_of(Id true_id) const {
   return e.outside + (true_id - e.inside);
 }
 
-IdPlan plan_ids(Pool const& pool, LiveSlots& slots, std::span<Id const> wanted, bool fill) {
+IdPlan plan_ids(Pool const& pool, LiveSlots& slots, std::span<Id const> wanted, bool fill,
+                Aliases aliases) {
   if (pool.is_full()) return plan_of_full_map(pool, wanted);
-  return Planner(pool, slots, wanted, fill).make();
+  return Planner(pool, slots, wanted, fill, aliases).make();
 }
 
 std::string map_text(std::span<Extent const> extents) {

@@ -17,6 +17,12 @@ namespace identity {
 /// kernel/user_namespace.c).
 inline constexpr std::size_t kMaxMapBytes = 4095;
 
+/// The number that stands for a slot whose id nobody has planned: kAliasBase + slot. It is in the
+/// map so that a supervisor (seccomp/) can let a process have the slot; as a true id nobody uses
+/// it, so that without a supervisor it is nobody's either.
+inline constexpr Id kAliasBase = 0xF0000000;
+enum class Aliases : std::uint8_t { none, all };
+
 /// Why an id is not in the map.
 enum class LeftOut : std::uint8_t {
   invalid,    // kNoId
@@ -42,7 +48,7 @@ struct IdPlan {
     friend bool operator==(Missing const&, Missing const&) = default;
   };
   std::vector<Row> rows;          // the ids that were asked for and are mapped, by true id
-  std::vector<Extent> extents;    // the map: inside = true id, outside = id of ours; by inside
+  std::vector<Extent> extents;    // the map: inside = true id or alias, outside = id of ours
   std::vector<Missing> left_out;  // asked for and not mapped, most important first
   /// Ours maps every id as itself: there is no need for a nested namespace.
   bool identity = false;
@@ -55,8 +61,11 @@ struct IdPlan {
 /// `wanted`: most important first; duplicates count once. 0 and nobody are in every map. What does
 /// not fit into the kernel's limits is left out, the least important first. Slots are claimed in an
 /// order that depends on the set of ids alone, so that all nodes choose alike. `fill`: the pool's
-/// ids outside the window are mapped to themselves as far as the limits allow.
-IdPlan plan_ids(Pool const& pool, LiveSlots& slots, std::span<Id const> wanted, bool fill = true);
+/// ids outside the window are mapped to themselves as far as the limits allow. `aliases`: and after
+/// all that the other slots of the window to their aliases, the longest runs first; they are in
+/// `extents` only. An id that was asked for is never an alias.
+IdPlan plan_ids(Pool const& pool, LiveSlots& slots, std::span<Id const> wanted, bool fill = true,
+                Aliases aliases = Aliases::none);
 
 /// "60000 1633 1\n…", as it is written to uid_map.
 std::string map_text(std::span<Extent const> extents);

@@ -26,8 +26,8 @@ struct World {
   LiveSlots slots;
   explicit World(char const* map, Collisions mode = Collisions::native, Window window = {})
       : pool(Pool::parse(map).value()), slots(pool, pool.hash_range(), Rule::wide, window, mode) {}
-  IdPlan plan(std::vector<Id> const& wanted, bool fill = true) {
-    return plan_ids(pool, slots, wanted, fill);
+  IdPlan plan(std::vector<Id> const& wanted, bool fill = true, Aliases aliases = Aliases::none) {
+    return plan_ids(pool, slots, wanted, fill, aliases);
   }
 };
 
@@ -279,7 +279,8 @@ TEST(IdPlan, HoldsItsRulesWhateverIsWanted) {
       for (Id i = gen.below(100); i > 0; --i) world.slots.present(gen.id());
       std::vector<Id> wanted(gen.below(gen.below(2) ? 40 : 1200));
       for (Id& id : wanted) id = gen.below(200) == 0 ? kNoId : gen.id();
-      IdPlan const plan = world.plan(wanted, gen.below(4) != 0);
+      Aliases const aliases = gen.below(2) ? Aliases::all : Aliases::none;
+      IdPlan const plan = world.plan(wanted, gen.below(4) != 0, aliases);
       expect_writable(plan, world.pool);
       expect_accounted(plan, wanted);
       if (testing::Test::HasFatalFailure()) return;
@@ -292,6 +293,53 @@ TEST(IdPlan, HoldsItsRulesWhateverIsWanted) {
       }
     }
   });
+}
+
+TEST(IdPlan, SlotsThatNobodyPlannedHaveAliases) {
+  World world(kSeedMap);
+  IdPlan const plan = world.plan({60000, 1000}, true, Aliases::all);
+  EXPECT_EQ(map_text(plan.extents),
+            "0 0 1\n1 1 1000\n1999 1999 1\n60000 1633 1\n65534 65534 2\n"
+            "4026532841 1001 632\n4026533474 1634 365\n");
+  EXPECT_EQ(plan.rows, (std::vector<IdPlan::Row>{{1000, 1000, true}, {60000, 1633, true}}));
+  EXPECT_EQ(plan.slot_of(kAliasBase + 1634), 1634u);
+  EXPECT_FALSE(plan.maps(kAliasBase + 1633)) << "60000 has that slot";
+  EXPECT_EQ(plan.extents.size(), world.plan({60000, 1000}).extents.size() + 2);
+}
+
+TEST(IdPlan, AnIdAmongTheAliasesIsItself) {
+  World world(kSeedMap);
+  Id const id = kAliasBase + 1500;
+  IdPlan const plan = world.plan({id, kAliasBase + 1501}, true, Aliases::all);
+  expect_writable(plan, world.pool);
+  Id const slot = world.slots.present(id);
+  EXPECT_EQ(plan.slot_of(id), slot);
+  EXPECT_EQ(world.slots.truth(slot), id);
+  if (slot != 1500) EXPECT_EQ(plan.slot_of(kAliasBase + slot), std::nullopt);
+  for (Extent const& e : plan.extents)
+    EXPECT_TRUE(e.outside > 1500 || e.outside + e.count <= 1500) << "no alias is left for 1500";
+}
+
+TEST(IdPlan, AliasesComeLast) {
+  World world(kSeedMap);
+  std::vector<Id> const ids = every_other(100000, 330);  // 330 lines of the 340
+  IdPlan const without = world.plan(ids);
+  IdPlan const with = world.plan(ids, true, Aliases::all);
+  expect_writable(with, world.pool);
+  EXPECT_EQ(with.rows, without.rows);
+  EXPECT_EQ(with.left_out, without.left_out);
+  World one(kSeedMap);
+  one.plan({60000});
+  one.plan({70000});
+  IdPlan const second = one.plan({70000}, true, Aliases::all);
+  EXPECT_EQ(second.slot_of(kAliasBase + 1633), 1633u) << "60000's, who may come";
+}
+
+TEST(IdPlan, NoAliasesWhereThereIsNothingToGive) {
+  World one_id("0 1000 1\n");
+  EXPECT_EQ(map_text(one_id.plan({60000}, true, Aliases::all).extents), "0 0 1\n");
+  IdPlan const full = plan_ids(Pool::full(), one_id.slots, std::vector<Id>{5}, true, Aliases::all);
+  EXPECT_TRUE(full.identity);
 }
 
 TEST(IdPlan, ALookChangesNothing) {
