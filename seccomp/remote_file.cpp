@@ -10,6 +10,8 @@ namespace {
 
 // Offsets of files are signed, and -1 means the file's own position to the ring.
 constexpr std::uint64_t kHighest = INT64_MAX;
+// Who renames without end what we open gets EAGAIN in the end.
+constexpr unsigned kMostTries = 16;
 constexpr std::size_t kMostAtOnce = 1 << 20;
 
 base::Result<std::size_t> counted(int result) {
@@ -56,12 +58,25 @@ ring::Task<base::Result<base::Fd>> open_file(ring::Reactor& reactor, int dir, st
   op.address = path.c_str();
   op.length = sizeof how;
   op.offset = reinterpret_cast<std::uint64_t>(&how);
-  int result = 0;
-  do {
+  int result = -EAGAIN;
+  for (unsigned tries = 0; tries < kMostTries && (result == -EINTR || result == -EAGAIN); ++tries)
     result = co_await reactor.operation(op);
-  } while (result == -EINTR || result == -EAGAIN);
   if (result < 0) co_return base::fail(-result);
   co_return base::Fd(result);
+}
+
+ring::Task<base::Result<struct statx>> stat_file(ring::Reactor& reactor, int file) {
+  struct statx found {};
+  ring::Op op;
+  op.opcode = IORING_OP_STATX;
+  op.fd = file;
+  op.address = "";
+  op.length = STATX_BASIC_STATS;
+  op.offset = reinterpret_cast<std::uint64_t>(&found);
+  op.op_flags = AT_EMPTY_PATH;
+  int result = co_await reactor.operation(op);
+  if (result < 0) co_return base::fail(-result);
+  co_return found;
 }
 
 ring::Task<base::Result<std::string>> read_whole(ring::Reactor& reactor, std::string path,

@@ -2,6 +2,7 @@
 // task, its memory, its paths. Called by: Tracees. Never: makes one of these calls in the reactor.
 #pragma once
 #include <linux/openat2.h>
+#include <sys/stat.h>
 
 #include <cstdint>
 #include <span>
@@ -17,6 +18,8 @@ namespace seccomp {
 /// openat2(2); O_CLOEXEC is added. `resolve`: RESOLVE_*.
 ring::Task<base::Result<base::Fd>> open_file(ring::Reactor& reactor, int dir, std::string path,
                                              std::uint64_t flags, std::uint64_t resolve = 0);
+/// statx(2) of an open file, of O_PATH too; STATX_BASIC_STATS.
+ring::Task<base::Result<struct statx>> stat_file(ring::Reactor& reactor, int file);
 /// A file of /proc, of which no size is known; EFBIG if it is longer than `most`.
 ring::Task<base::Result<std::string>> read_whole(ring::Reactor& reactor, std::string path,
                                                  std::size_t most);

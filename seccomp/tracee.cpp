@@ -151,6 +151,10 @@ struct Tracees::State {
 Tracees::Tracees(ring::Reactor& reactor) : state_(std::make_unique<State>(reactor)) {}
 Tracees::~Tracees() = default;
 
+ring::Reactor& Tracees::reactor_of() const {
+  return state_->reactor;
+}
+
 std::optional<Credentials> Tracees::credentials(pid_t tid) {
   auto info = state_->look(tid);
   if (!info) return std::nullopt;

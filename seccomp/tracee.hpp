@@ -71,6 +71,7 @@ class Tracees {
  private:
   struct Known;
   struct State;
+  ring::Reactor& reactor_of() const;
   std::unique_ptr<State> state_;
 };
 
