@@ -9,6 +9,8 @@
 namespace ring {
 namespace {
 
+constexpr unsigned kMostWorkers = 512;
+
 // Newest set-up first: each line needs an older kernel than the one before (6.1, 5.19, 5.1).
 constexpr unsigned kSetups[] = {
     IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG |
@@ -42,6 +44,10 @@ base::Checked<std::unique_ptr<Engine>> Engine::make(unsigned entries) {
   // A registered ring descriptor saves a table look-up a call; kernels before 5.18 lack it: no
   // loss.
   (void)io_uring_register_ring_fd(&engine->ring_);
+  // Files, and the memory of tasks, which may lie in a file system that never answers: by default
+  // four workers a processor, and then nothing moves any more. Before 5.15: no such call.
+  unsigned workers[2] = {kMostWorkers, 0};
+  (void)io_uring_register_iowq_max_workers(&engine->ring_, workers);
   io_uring_ring_dontfork(&engine->ring_);
   return engine;
 }

@@ -8,10 +8,10 @@
 #include <unordered_map>
 #include <utility>
 
-#include "seccomp/one_by_one.hpp"
 #include "seccomp/registers.hpp"
 #include "seccomp/seize.hpp"
 #include "seccomp/stops.hpp"
+#include "seccomp/turns.hpp"
 
 namespace seccomp {
 namespace {
@@ -75,12 +75,12 @@ struct Job {
 
 struct Injector::State {
   State(Injector& i, ring::Reactor& reactor, Tracees& t)
-      : self(i), tracees(t), stops(reactor), turns(reactor), patient(reactor) {}
+      : self(i), tracees(t), stops(reactor), turns(reactor, 1), patient(reactor, 1) {}
   Injector& self;
   Tracees& tracees;
   Stops stops;
-  OneByOne turns;    // of processes whose memory is changed
-  OneByOne patient;  // who could not be seized at once
+  Turns turns;    // of processes whose memory is changed
+  Turns patient;  // who could not be seized at once
   std::unordered_map<pid_t, Job*> jobs;
 
   ring::Task<std::optional<Ran>> acquire(Job& job, std::function<void()> restart);
@@ -124,7 +124,7 @@ ring::Task<Ran> Injector::State::why_not(pid_t tid) {
 ring::Task<std::optional<Ran>> Injector::State::acquire(Job& job, std::function<void()> restart) {
   int error = try_seize(job);
   for (unsigned tries = 0; error == EAGAIN && tries < kMostTries; ++tries) {
-    OneByOne::Turn turn;
+    Turns::Turn turn;
     const bool still_wanted = co_await patient.wait(0, job.tid(), turn);
     if (!still_wanted) co_return Ran::gone;
     ring::Event later(stops.reactor());
@@ -328,11 +328,12 @@ ring::Task<Ran> Injector::run(Notice notice, Rerun rerun, bool, std::function<vo
   Injected injected{notice.tid, notice, notice.arguments, 0};
   for (unsigned i = 0; i < 6; ++i)
     if (rerun.arguments[i]) injected.arguments[i] = *rerun.arguments[i];
-  OneByOne::Turn turn;
+  Turns::Turn turn;
   if (!rerun.memory.empty() || rerun.prepare) {
     auto process = state.tracees.process(notice.tid);
     if (!process) co_return Ran::gone;
-    const bool still_wanted = co_await state.turns.wait(*process, notice.tid, turn);
+    const bool still_wanted =
+        co_await state.turns.wait(static_cast<std::uint64_t>(*process), notice.tid, turn);
     if (!still_wanted) co_return Ran::gone;
     std::vector<Overlay> more;
     if (rerun.prepare) more = co_await rerun.prepare();

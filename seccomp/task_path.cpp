@@ -59,6 +59,9 @@ ring::Task<base::Result<base::Fd>> Tracees::open_path(pid_t tid, int dirfd, std:
   const std::string link = task_link(tid, dirfd);
   if (path.empty() && !(flags & AT_EMPTY_PATH)) co_return base::fail(ENOENT);
   if (names_itself(path)) co_return base::fail(EXDEV);
+  Turns::Turn its;
+  const bool mine = co_await turn(Kind::open, tid, its);
+  if (!mine) co_return base::fail(ESRCH);
   base::Fd from;
   if (path.empty() || path[0] != '/') {
     const std::uint64_t kind = path.empty() ? O_PATH : O_PATH | O_DIRECTORY;

@@ -25,6 +25,11 @@ constexpr std::size_t kMostKnown = 1024;
 constexpr std::size_t kPage = 4096;               // no architecture of ours has smaller ones
 constexpr std::size_t kMostStatus = 1024 * 1024;  // 65,536 groups of 11 bytes are less
 
+// A container's memory and paths may lie in a file system of its own, which never answers; the
+// kernel's workers are for all. Writes to regular files are so many queues in the kernel, 64, which
+// all files share: hence fewer.
+constexpr unsigned kMostReadings = 32, kMostOpenings = 32, kMostWritings = 4;
+
 // struct pidfd_info of Linux 6.13, as far as its first version goes.
 struct PidfdInfo {
   std::uint64_t mask;
@@ -95,8 +100,13 @@ struct Tracees::Known {
 };
 
 struct Tracees::State {
-  explicit State(ring::Reactor& r) : reactor(r) {}
+  explicit State(ring::Reactor& r)
+      : reactor(r),
+        openings(r, kMostOpenings),
+        readings(r, kMostReadings),
+        writings(r, kMostWritings) {}
   ring::Reactor& reactor;
+  Turns openings, readings, writings;
   std::list<Known> recent;  // newest use first
   std::unordered_map<pid_t, std::list<Known>::iterator> by_tid;
   bool by_pidfd = true;  // the kernel has PIDFD_GET_INFO
@@ -200,8 +210,21 @@ ring::Task<std::string> Tracees::status_word(pid_t tid, std::string name) {
   co_return std::string(line.substr(0, line.find_first_of(" \t")));
 }
 
+ring::Task<bool> Tracees::turn(Kind kind, pid_t tid, Turns::Turn& turn) {
+  auto container = user_namespace(tid);
+  if (!container) co_return false;
+  Turns& turns = kind == Kind::read    ? state_->readings
+                 : kind == Kind::write ? state_->writings
+                                       : state_->openings;
+  const bool mine = co_await turns.wait(*container, tid, turn);
+  co_return mine;
+}
+
 ring::Task<base::Result<>> Tracees::read(pid_t tid, std::uint64_t address,
                                          std::span<std::byte> bytes) {
+  Turns::Turn its;
+  const bool mine = co_await turn(Kind::read, tid, its);
+  if (!mine) co_return base::fail(ESRCH);
   std::string path = proc_path(tid, "mem");
   auto memory = co_await open_file(state_->reactor, AT_FDCWD, path, O_RDONLY);
   if (!memory) co_return tl::make_unexpected(of_memory(memory.error()));
@@ -211,6 +234,9 @@ ring::Task<base::Result<>> Tracees::read(pid_t tid, std::uint64_t address,
 
 ring::Task<base::Result<>> Tracees::write(pid_t tid, std::uint64_t address,
                                           std::span<const std::byte> bytes) {
+  Turns::Turn its;
+  const bool mine = co_await turn(Kind::write, tid, its);
+  if (!mine) co_return base::fail(ESRCH);
   std::string path = proc_path(tid, "mem");
   auto memory = co_await open_file(state_->reactor, AT_FDCWD, path, O_RDWR);
   if (!memory) co_return tl::make_unexpected(of_memory(memory.error()));
@@ -219,6 +245,9 @@ ring::Task<base::Result<>> Tracees::write(pid_t tid, std::uint64_t address,
 }
 
 ring::Task<base::Result<std::string>> Tracees::read_path(pid_t tid, std::uint64_t address) {
+  Turns::Turn its;
+  const bool mine = co_await turn(Kind::read, tid, its);
+  if (!mine) co_return base::fail(ESRCH);
   std::string name = proc_path(tid, "mem");
   auto memory = co_await open_file(state_->reactor, AT_FDCWD, name, O_RDONLY);
   if (!memory) co_return tl::make_unexpected(of_memory(memory.error()));

@@ -18,6 +18,7 @@
 #include "ring/reactor.hpp"
 #include "ring/task.hpp"
 #include "seccomp/notice.hpp"
+#include "seccomp/turns.hpp"
 
 namespace seccomp {
 
@@ -72,6 +73,9 @@ class Tracees {
   struct Known;
   struct State;
   ring::Reactor& reactor_of() const;
+  /// Of the container's. False: the thread is gone, or its newer call is asking.
+  enum class Kind : std::uint8_t { open, read, write };
+  ring::Task<bool> turn(Kind kind, pid_t tid, Turns::Turn& turn);
   std::unique_ptr<State> state_;
 };
 
