@@ -6,9 +6,9 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
-#include "cli/planning.hpp"
+#include "cli/container_filter.hpp"
+#include "cli/slot_bundle.hpp"
 #include "config/toml.hpp"
-#include "runtime/nest.hpp"
 #include "runtime/spec.hpp"
 
 extern char** environ;
@@ -16,43 +16,42 @@ extern char** environ;
 namespace cli {
 namespace {
 
-using Slots = std::vector<std::pair<identity::Id, identity::Id>>;
-
-base::Checked<Slots> slots_of(const std::vector<oci::Must>& musts, const char* kind,
-                              const identity::IdPlan& plan) {
-  Slots slots;
-  for (const oci::Must& must : musts) {
-    if (plan.identity) break;
-    auto slot = plan.slot_of(must.id);
-    if (!slot)
-      return base::refuse(must.key + ": " + kind + " " + std::to_string(must.id) +
-                          " has no slot in the pool; usernetes-identity map shows who has them");
-    slots.emplace_back(must.id, *slot);
-  }
-  return slots;
+// podman has it in no other place that a hook sees.
+std::string container_id(const oci::Json& config) {
+  std::string id;
+  if (config.contains("hostname") && config["hostname"].is_string()) id = config["hostname"];
+  return id.empty() ? "hook-" + std::to_string(::getppid()) : id;
 }
 
-base::Checked<std::string> edited(const std::string& text) {
+struct Wanted {
+  std::string mode = "off", profile;
+};
+
+base::Checked<std::string> edited(const std::string& text, const Wanted& wanted) {
   TRY(settings, config::load_config(config::default_sources(environ)));
   TRY(config, oci::parse_object(text, "standard input"));
   TRY(spec, oci::read_spec(config, "standard input"));
   // In a namespace of its own the ids are that namespace's.
   if (spec.users != oci::Spec::Users::none) return text;
-  TRY(process, oci::read_process(config.value("process", oci::Json::object()), "process"));
-  WantedIds wanted;
-  for (const oci::Must& must : process.uids) wanted.uids.push_back(must.id);
-  for (const oci::Must& must : process.gids) wanted.gids.push_back(must.id);
-  TRY(planned, plan_namespace(settings, wanted));
-  TRY(uids, slots_of(process.uids, "uid", planned.uids));
-  TRY(gids, slots_of(process.gids, "gid", planned.gids));
-  oci::put_slots(config, uids, gids);
+  if (wanted.mode != "off" && wanted.mode != "slot")
+    return base::refuse("--mode " + wanted.mode + ": a hook can make it slot, or off");
+  ContainerFilter filter;
+  if (wanted.mode == "slot") {
+    if (!wanted.profile.empty()) spec.profile = wanted.profile;
+    if (spec.profile.empty() && settings.runtime.profile == "off") spec.profile = "auto";
+    TRY(found, find_filter(settings, seccomp::Mode::slot, spec, config));
+    filter = std::move(found);
+    if (!filter.profile) return base::refuse("--mode slot: " + filter.why);
+  }
+  TRY_VOID(put_in_slots(config, spec, settings, filter.profile && !spec.no_new_privileges));
+  if (filter.profile) put_filter(config, filter, container_id(config));
   return oci::json_text(config) + "\n";
 }
 
-int precreate() {
+int precreate(const Wanted& wanted) {
   auto text = oci::read_all(STDIN_FILENO);
   if (!text) return complain("hook precreate: standard input: " + text.error().message);
-  auto result = edited(*text);
+  auto result = edited(*text, wanted);
   if (!result) return complain("hook precreate: " + result.error().message);
   bool written = std::fwrite(result->data(), 1, result->size(), stdout) == result->size();
   return written && std::fflush(stdout) == 0 ? kDone
@@ -86,8 +85,16 @@ Action prepare_hook(CLI::App& options) {
       "precreate", "read config.json, write it with user and groups as slots");
   CLI::App* printed =
       options.add_subcommand("print", "print the file that podman's --hooks-dir wants");
-  return [called, printed] {
-    if (called->parsed()) return precreate();
+  auto wanted = std::make_shared<Wanted>();
+  called
+      ->add_option("--mode", wanted->mode,
+                   "slot: a supervisor lets the process see itself as 60000, and become others; "
+                   "default: off")
+      ->type_name("slot|off");
+  called->add_option("--profile", wanted->profile, "calls that the supervisor answers")
+      ->type_name("basic|full");
+  return [called, printed, wanted] {
+    if (called->parsed()) return precreate(*wanted);
     return printed->parsed() ? print_file() : int{kUsage};
   };
 }

@@ -132,9 +132,10 @@ base::Checked<PlanReport> make_plan(const Wanted& wanted, const config::Config& 
   if (pod) report.annotation = annotation_of(report.found);
   report.found.gids.add(5, Weight::devpts, "group of terminals (devpts)");
   if (!wanted.exact) images::add_ordinary(report.found);
-  TRY(planned,
-      plan_namespace(config, {report.found.uids.by_importance(), report.found.gids.by_importance()},
-                     Purpose::look));
+  WantedIds ids{report.found.uids.by_importance(), report.found.gids.by_importance()};
+  // podman by itself has no supervisor.
+  if (!wanted.podman && config.runtime.profile != "off") ids.aliases = identity::Aliases::all;
+  TRY(planned, plan_namespace(config, ids, Purpose::look));
   report.planned = std::move(planned);
   TRY(uids, pool_of("/proc/self/uid_map"));
   TRY(gids, pool_of("/proc/self/gid_map"));

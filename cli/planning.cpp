@@ -15,18 +15,18 @@ namespace {
 constexpr int kDaemonPatience = 5;  // seconds
 
 identity::IdPlan plan_one(const identity::Pool& pool, identity::LiveSlots& slots,
-                          std::vector<identity::Id> wanted, bool all_assigned, Purpose purpose,
+                          std::vector<identity::Id> ids, const WantedIds& wanted, Purpose purpose,
                           std::size_t& assigned) {
-  if (all_assigned) {
+  if (wanted.assigned) {
     slots.refresh();
-    for (const auto& one : slots.assignments()) wanted.push_back(one.true_id);
+    for (const auto& one : slots.assignments()) ids.push_back(one.true_id);
   }
   if (purpose == Purpose::look) {
     identity::LiveSlots trial = slots.trial();
-    return identity::plan_ids(pool, trial, wanted);
+    return identity::plan_ids(pool, trial, ids, true, wanted.aliases);
   }
   slots.on_assign([&assigned](const auto&) { ++assigned; });
-  identity::IdPlan plan = identity::plan_ids(pool, slots, wanted);
+  identity::IdPlan plan = identity::plan_ids(pool, slots, ids, true, wanted.aliases);
   slots.on_assign(nullptr);
   return plan;
 }
@@ -45,10 +45,8 @@ base::Checked<Planned> plan_namespace(const config::Config& config, const Wanted
   Planned planned;
   planned.uid_pool = maps.uids;
   planned.gid_pool = maps.gids;
-  planned.uids =
-      plan_one(ids.uids, *ids.uid_slots, wanted.uids, wanted.assigned, purpose, planned.assigned);
-  planned.gids =
-      plan_one(ids.gids, *ids.gid_slots, wanted.gids, wanted.assigned, purpose, planned.assigned);
+  planned.uids = plan_one(ids.uids, *ids.uid_slots, wanted.uids, wanted, purpose, planned.assigned);
+  planned.gids = plan_one(ids.gids, *ids.gid_slots, wanted.gids, wanted, purpose, planned.assigned);
   planned.doubt = planned.assigned > 0 ? tell_daemons(config) : "";
   if (!ids.agreed)
     planned.doubt =

@@ -15,6 +15,8 @@ struct WantedIds {
   std::vector<identity::Id> uids, gids;  // most important first, duplicates count once
   /// And, after these, all that have slots already: for a namespace that others will join.
   bool assigned = false;
+  /// There will be a supervisor: slots that nobody has planned are to be in the map as well.
+  identity::Aliases aliases = identity::Aliases::none;
 };
 
 struct Planned {

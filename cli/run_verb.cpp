@@ -11,8 +11,10 @@
 
 #include "cli/config_verb.hpp"
 #include "cli/planning.hpp"
+#include "cli/supervised.hpp"
 #include "daemon/nested_namespace.hpp"
 #include "identity/id_list.hpp"
+#include "seccomp/container.hpp"
 
 namespace cli {
 namespace {
@@ -21,9 +23,9 @@ using identity::Id;
 
 struct Wanted {
   std::shared_ptr<config::Sources> sources;
-  std::string mode = "map", user = "0", groups;
+  std::string mode = "map", user = "0", groups, profile;
   std::vector<std::string> ids;
-  bool keep_groups = false, no_new_privileges = false;
+  bool keep_groups = false, no_new_privileges = false, verbose = false;
   CLI::App* options = nullptr;
 };
 
@@ -85,17 +87,80 @@ base::Checked<base::Unit> check_mapped(const identity::IdPlan& plan, const std::
                       "; see: usernetes-identity map");
 }
 
-base::Checked<base::Unit> enter(const Wanted& wanted, const config::Config& config) {
+// --- the supervisor -----------------------------------------------------------------------------
+
+struct Guard {
+  std::optional<seccomp::Profile> profile;
+  std::optional<SupervisorLink> daemon;  // nothing: no filter
+};
+
+base::Checked<Guard> find_guard(const Wanted& wanted, seccomp::Mode mode,
+                                const serving::Person& who, const config::Config& config) {
+  const bool asked = !wanted.profile.empty();
+  Guard guard;
+  std::string word = asked ? wanted.profile : config.runtime.profile;
+  if (mode == seccomp::Mode::slot && !asked && word == "off") word = "auto";
+  TRY(profile, read_profile(word, mode, asked ? "--profile" : "the setting runtime.profile"));
+  guard.profile = profile;
+  if (mode == seccomp::Mode::slot && !profile)
+    return base::refuse("--mode slot needs a supervisor: --profile basic or full");
+  // Nobody can become anybody then.
+  if (!profile || (who.uid != 0 && wanted.no_new_privileges && mode == seccomp::Mode::map))
+    return guard;
+  auto daemon = SupervisorLink::open(config);
+  if (daemon) {
+    guard.daemon = std::move(*daemon);
+  } else if (mode == seccomp::Mode::slot) {
+    return base::refuse("--mode slot: " + daemon.error().message);
+  } else if (asked || wanted.verbose) {
+    complain("run: only planned ids, without a supervisor: " + daemon.error().message);
+  }
+  return guard;
+}
+
+bool has_aliases(const identity::IdPlan& plan) {
+  return !plan.extents.empty() && plan.extents.back().inside >= identity::kAliasBase;
+}
+
+base::Checked<base::Unit> load(const Wanted& wanted, seccomp::Mode mode, Guard& guard) {
+  if (!guard.daemon) return base::Unit{};
+  seccomp::ContainerInfo info;
+  info.id = "run-" + std::to_string(::getpid());
+  info.mode = mode;
+  info.profile = *guard.profile;
+  info.pid = ::getpid();
+  TRY(loaded, guard.daemon->supervise(info));
+  guard.daemon.reset();
+  if (loaded) return base::Unit{};
+  if (mode == seccomp::Mode::slot)
+    return base::refuse(
+        "--mode slot: another supervisor has this process already, and the kernel "
+        "allows one");
+  if (wanted.verbose) complain("run: only planned ids: another supervisor has this process");
+  return base::Unit{};
+}
+
+// --- the process --------------------------------------------------------------------------------
+
+base::Checked<base::Unit> enter(const Wanted& wanted, seccomp::Mode mode,
+                                const config::Config& config) {
   TRY(who, person(wanted));
   TRY(ids, ids_of(wanted, who));
   TRY_VOID(enter_pool());
+  TRY(guard, find_guard(wanted, mode, who, config));
+  if (guard.daemon && mode == seccomp::Mode::map) ids.aliases = identity::Aliases::all;
   TRY(planned, plan_namespace(config, ids));
   if (!planned.doubt.empty()) complain("run: " + planned.doubt);
   TRY_VOID(check_mapped(planned.uids, ids.uids, "uid"));
   TRY_VOID(check_mapped(planned.gids, ids.gids, "gid"));
-  if (!planned.uids.identity || !planned.gids.identity)
-    TRY_VOID(serving::enter_nested_namespace(identity::map_text(planned.uids.extents),
-                                             identity::map_text(planned.gids.extents)));
+  if (mode == seccomp::Mode::map) {
+    if (!planned.uids.identity || !planned.gids.identity)
+      TRY_VOID(serving::enter_nested_namespace(identity::map_text(planned.uids.extents),
+                                               identity::map_text(planned.gids.extents)));
+    if (!has_aliases(planned.uids) && !has_aliases(planned.gids)) guard.daemon.reset();
+  }
+  // Before the ids change: who has none left may not load a filter.
+  TRY_VOID(load(wanted, mode, guard));
   TRY_VOID(serving::become(who));
   if (wanted.no_new_privileges && ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
     return base::refuse(std::string("no_new_privs: ") + std::strerror(errno));
@@ -123,23 +188,27 @@ base::Checked<std::vector<std::string>> command_of(const CLI::App& options) {
   return words;
 }
 
-base::Checked<base::Unit> check_mode(const std::string& mode) {
-  if (mode == "map") return base::Unit{};
-  if (mode == "slot" || mode == "virtual")
-    return base::refuse("--mode " + mode +
-                        " is not built yet; --mode map works, with each id that "
-                        "the command needs named by --user, --groups or --id");
-  return base::refuse("--mode " + mode + ": no such mode; it is map");
+base::Checked<seccomp::Mode> read_mode(const std::string& mode) {
+  if (mode == "map") return seccomp::Mode::map;
+  if (mode == "slot") return seccomp::Mode::slot;
+  if (mode == "engine") return seccomp::Mode::engine;
+  if (mode == "virtual")
+    return base::refuse(
+        "--mode virtual: the supervisor takes it by itself, for processes that "
+        "somebody traces; it is map, slot or engine");
+  return base::refuse("--mode " + mode + ": no such mode; it is map, slot or engine");
 }
 
 int run_command(const Wanted& wanted) {
   auto command = command_of(*wanted.options);
   if (!command) return complain("run: " + command.error().message, kRunFailed);
-  if (auto mode = check_mode(wanted.mode); !mode)
-    return complain("run: " + mode.error().message, kRunFailed);
+  auto mode = read_mode(wanted.mode);
+  if (!mode) return complain("run: " + mode.error().message, kRunFailed);
+  if (*mode == seccomp::Mode::engine)
+    return complain("run: --mode engine is not built yet", kRunFailed);
   auto config = config::load_config(*wanted.sources);
   if (!config) return complain(config.error().message, kRunFailed);
-  if (auto done = enter(wanted, *config); !done)
+  if (auto done = enter(wanted, *mode, *config); !done)
     return complain("run: " + done.error().message, kRunFailed);
   return execute(std::move(*command));
 }
@@ -167,8 +236,18 @@ Action prepare_run(CLI::App& options) {
       ->type_name("LIST")
       ->expected(1)
       ->take_all();
-  options.add_option("--mode", wanted->mode, "how processes get their ids; only map is built")
-      ->type_name("map");
+  options
+      .add_option(
+          "--mode", wanted->mode,
+          "how processes get their ids: by a namespace that has those named here (map, the "
+          "default), or by a supervisor alone (slot); engine: for podman itself, whose image store "
+          "may then hold any owner")
+      ->type_name("map|slot|engine");
+  options
+      .add_option("--profile", wanted->profile,
+                  "calls that the supervisor answers; default: the setting runtime.profile")
+      ->type_name("auto|basic|full|off");
+  options.add_flag("--verbose,-v", wanted->verbose, "say why there is no supervisor, if so");
   options.add_flag("--no-new-privileges", wanted->no_new_privileges,
                    "set-id programs give no other id (prctl PR_SET_NO_NEW_PRIVS)");
   options.footer(

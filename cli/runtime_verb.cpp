@@ -12,7 +12,10 @@
 #include <nlohmann/json.hpp>
 
 #include "base/log.hpp"
+#include "cli/container_filter.hpp"
 #include "cli/planning.hpp"
+#include "cli/runtime_exec.hpp"
+#include "cli/slot_bundle.hpp"
 #include "config/toml.hpp"
 #include "daemon/runtime_dir.hpp"
 #include "identity/id_list.hpp"
@@ -26,6 +29,7 @@
 #include "runtime/record.hpp"
 #include "runtime/settings.hpp"
 #include "runtime/spec.hpp"
+#include "seccomp/state_message.hpp"
 
 extern char** environ;
 
@@ -128,8 +132,9 @@ std::optional<Id> slot_in(const std::vector<identity::Extent>& extents, Id id) {
 
 /// What a container has got.
 struct Given {
-  oci::Nesting nesting;
+  oci::Nesting nesting;  // in slot mode empty
   std::vector<oci::Entered> entered;
+  bool slots = false, supervised = false;
 };
 
 // Whether all that must be is there, and as the files have it.
@@ -223,7 +228,8 @@ void remember(const Start& start, const std::optional<Given>& given) {
       start.call.id, absolute(start.call.bundle), "unchanged", start.program, {}, {}};
   record.created = std::time(nullptr);
   if (given) {
-    record.mode = "map";
+    record.mode = given->slots ? "slot" : "map";
+    record.supervised = given->supervised;
     record.uids = identity::map_text(given->nesting.uids);
     record.gids = identity::map_text(given->nesting.gids);
     record.entered = given->entered;
@@ -241,12 +247,9 @@ void forget(const oci::Invocation& call) {
 // What is not to be touched, and why; empty: it gets a user namespace of ours.
 base::Checked<std::string> left_alone(const oci::Spec& spec) {
   if (spec.mode == "off") return "the annotation says off";
-  if (spec.mode == "slot" || spec.mode == "virtual")
-    return base::refuse("the annotation " + std::string(oci::kModeAnnotation) + " says " +
-                        spec.mode + ", which is not built yet; map and off are");
-  if (!spec.mode.empty() && spec.mode != "map")
+  if (!spec.mode.empty() && spec.mode != "map" && spec.mode != "slot")
     return base::refuse("the annotation " + std::string(oci::kModeAnnotation) + " says \"" +
-                        spec.mode.substr(0, 40) + "\"; it can be map or off");
+                        spec.mode.substr(0, 40) + "\"; it can be map, slot or off");
   if (spec.users == oci::Spec::Users::engine) return "the engine has given it a user namespace";
   if (::geteuid() != 0) return "not root of a user namespace";
   auto maps = serving::IdMaps::of_this_process();
@@ -254,9 +257,54 @@ base::Checked<std::string> left_alone(const oci::Spec& spec) {
   return std::string();
 }
 
+bool has_aliases(const oci::Nesting& nesting) {
+  auto above = [](const auto& extents) {
+    return std::any_of(extents.begin(), extents.end(),
+                       [](const auto& e) { return e.inside >= identity::kAliasBase; });
+  };
+  return above(nesting.uids) || above(nesting.gids);
+}
+
+void tell_filter(const Start& start, const ContainerFilter& filter,
+                 const std::vector<std::string>& left) {
+  std::string line = "id=" + log::quoted(start.call.id);
+  if (!filter.why.empty())
+    return start.events.line("runtime.unsupervised", line + " why=" + log::quoted(filter.why));
+  if (!filter.profile) return;
+  line += " profile=" + std::string(seccomp::profile_name(*filter.profile));
+  for (const std::string& name : left) line += " not_watched=" + log::quoted(name);
+  start.events.line("runtime.supervised", line);
+}
+
+// Without a user namespace of its own: `why` it can not have one, or that somebody wants it so.
+base::Checked<Given> give_slots(const Start& start, const oci::Spec& spec, oci::Json& config,
+                                const std::string& why) {
+  oci::Spec wanted = spec;
+  if (wanted.profile.empty() && start.config.runtime.profile == "off") wanted.profile = "auto";
+  TRY(filter, find_filter(start.config, seccomp::Mode::slot, wanted, config));
+  if (!filter.profile) return base::refuse(why + "; slot mode needs a supervisor: " + filter.why);
+  if (spec.users == oci::Spec::Users::ours)
+    return base::refuse("the bundle has a user namespace of ours already: make it anew");
+  // runc asks before it changes whether our namespace has the id, and would be told of the slot.
+  const bool asks = !spec.no_new_privileges;
+  if (asks && !oci::joins_in_any_order(start.program) && spec.uids.front().id != 0)
+    return base::refuse(why + "; slot mode behind runc needs no_new_privs, or crun");
+  TRY(ids, put_in_slots(config, spec, start.config, asks));
+  config["annotations"][oci::kModeAnnotation] = "slot";
+  start.events.line("runtime.slot",
+                    "id=" + log::quoted(start.call.id) + " why=" + log::quoted(why) +
+                        (ids.doubt.empty() ? "" : " doubt=" + log::quoted(ids.doubt)));
+  tell_filter(start, filter, put_filter(config, filter, start.call.id));
+  Given given;
+  given.slots = given.supervised = true;
+  return given;
+}
+
 base::Checked<Given> give_namespace(const Start& start, const oci::Spec& spec, oci::Json& config) {
+  TRY(filter, find_filter(start.config, seccomp::Mode::map, spec, config));
   TRY(found, find_ids(start, spec));
   WantedIds wanted{found.uids.by_importance(), found.gids.by_importance(), spec.sandbox};
+  if (filter.profile) wanted.aliases = identity::Aliases::all;
   TRY(planned, plan_namespace(start.config, wanted));
   if (!planned.doubt.empty())
     start.events.line("runtime.doubt",
@@ -265,10 +313,24 @@ base::Checked<Given> give_namespace(const Start& start, const oci::Spec& spec, o
   TRY_VOID(check_musts(spec.gids, "gid", planned.gids));
   std::vector<oci::Joined> joined = oci::look_at(spec.namespaces);
   oci::Nesting nesting = choose(start, spec, planned, joined);
-  TRY(edited, oci::nest(config, nesting));
-  TRY_VOID(oci::make_settings(edited.settings, joined));
-  tell(start, nesting, planned, edited);
+  oci::Json before = config;
+  auto edited = oci::nest(config, nesting);
+  if (!edited && start.config.runtime.profile != "off") {
+    config = std::move(before);
+    auto instead = give_slots(start, spec, config, edited.error().message);
+    if (instead) return instead;
+  }
+  if (!edited) return tl::make_unexpected(std::move(edited.error()));
+  TRY_VOID(oci::make_settings(edited->settings, joined));
+  tell(start, nesting, planned, *edited);
   Given given{nesting, {}};
+  // Without a number for any other slot there would be nothing to answer.
+  if (filter.profile && has_aliases(nesting)) {
+    tell_filter(start, filter, put_filter(config, filter, start.call.id));
+    given.supervised = true;
+  } else {
+    tell_filter(start, filter, {});
+  }
   for (const oci::Joined& one : joined)
     if (nesting.entered.contains(one.type))
       given.entered.push_back({one.type, one.path, one.inode});
@@ -288,56 +350,12 @@ base::Checked<std::vector<oci::Entered>> prepare_start(const Start& start) {
     remember(start, std::nullopt);
     return std::vector<oci::Entered>();
   }
-  TRY(given, give_namespace(start, spec, config));
+  TRY(given, spec.mode == "slot" ? give_slots(start, spec, config, "the annotation says slot")
+                                 : give_namespace(start, spec, config));
   remember(start, given);
   file.text = oci::json_text(config);
   TRY_VOID(oci::replace_file(path, file));
   return given.entered;
-}
-
-// --- exec ---------------------------------------------------------------------------------------
-
-base::Checked<base::Unit> check_exec_ids(const std::vector<oci::Must>& musts, const char* kind,
-                                         const std::string& map, const std::string& container) {
-  auto pool = identity::Pool::parse(map);
-  if (!pool) return base::Unit{};
-  for (const oci::Must& must : musts) {
-    if (pool->contains(must.id)) continue;
-    std::string id = std::to_string(must.id);
-    return base::refuse(must.key + ": " + kind + " " + id + " is not in the id map of container " +
-                        container.substr(0, 64) + ", and a map is written once, at the start; " +
-                        "start the container with the annotation " + oci::kIdsAnnotation + "=" +
-                        id + ", or put the id into the setting runtime.ids and start it anew");
-  }
-  return base::Unit{};
-}
-
-base::Checked<base::Unit> prepare_exec(const oci::Invocation& call,
-                                       const std::optional<oci::Record>& record) {
-  if (!record || record->uids.empty()) return base::Unit{};
-  oci::ProcessIds ids = oci::read_user_option(call.user, call.groups);
-  if (!call.process.empty()) {
-    TRY(file, oci::read_regular(call.process));
-    TRY(process, oci::parse_object(file.text, call.process));
-    TRY(of_file, oci::read_process(process, call.process));
-    ids = std::move(of_file);
-  }
-  TRY_VOID(check_exec_ids(ids.uids, "uid", record->uids, call.id));
-  return check_exec_ids(ids.gids, "gid", record->gids, call.id);
-}
-
-// Without its record we would put the process into the wrong network, and nobody would notice.
-base::Checked<base::Unit> enter_for_exec(const oci::Invocation& call,
-                                         const std::optional<oci::Record>& record,
-                                         const std::string& program) {
-  if (record) return oci::enter(record->entered);
-  if (!oci::joins_in_any_order(program) && oci::was_entered(program, call.root, call.id))
-    return base::refuse(
-        "exec: the record of container " + call.id.substr(0, 64) +
-        " is not in $XDG_RUNTIME_DIR/usernetes-identity/containers; it says which "
-        "network the process has to be in. Call with the XDG_RUNTIME_DIR of create, "
-        "or start the container anew");
-  return base::Unit{};
 }
 
 // --- the call -----------------------------------------------------------------------------------
@@ -388,7 +406,7 @@ base::Checked<std::string> prepare(const oci::Invocation& call) {
     TRY_VOID(oci::enter(entered));
   }
   if (call.verb == "exec") {
-    TRY_VOID(prepare_exec(call, record));
+    TRY_VOID(prepare_exec(call, record, settings.config));
     TRY_VOID(enter_for_exec(call, record, program));
   }
   if (call.verb == "delete") forget(call);
@@ -408,10 +426,13 @@ Action prepare_runtime(CLI::App& options) {
   options.footer(
       "usernetes-identity runtime [OPTION...] VERB ... takes the command line of crun and runc and "
       "becomes one of them (setting runtime.program). Before create and run it gives the "
-      "container a user namespace in which each id that it needs is on its live slot; exec with "
-      "an id that is not there is refused. The same as program usernetes-identity-runtime, for "
+      "container a user namespace in which each id that it needs is on its live slot, and a filter "
+      "by which a daemon lets it have other ids as well (runtime.profile). The same as program "
+      "usernetes-identity-runtime, for "
       "engines that want a path. Annotations: org.usernetes.identity.ids names more ids, "
-      "org.usernetes.identity.mode=off leaves a container as it is.");
+      "org.usernetes.identity.mode=off leaves a container as it is, mode=slot gives it no "
+      "namespace, "
+      "only the filter; org.usernetes.identity.profile is basic, full or off.");
   return [] { return runtime_program({}); };
 }
 

@@ -60,6 +60,7 @@ struct Config {
   struct Runtime {
     std::string program;
     std::string ids;
+    std::string profile = "off";
   } runtime;
 
   /// Calls f("section.key", member, "help", Allowed{...}) for each setting. TOML, environment,
@@ -120,6 +121,10 @@ struct Config {
     f("runtime.ids", c.runtime.ids,
       "ids that every container is to have besides those it needs: \"60000,70000-70010\"",
       Allowed{});
+    f("runtime.profile", c.runtime.profile,
+      "calls that a daemon answers for ids nobody planned: basic = those that change or name ids, "
+      "full = also the owners of files, auto = basic with a map and full without, off = none",
+      Allowed{.words = "auto|basic|full|off"});
   }
 };
 

@@ -32,6 +32,8 @@ Hello parse_hello(const Json& result) {
   hello.pid = static_cast<pid_t>(number_of(result, "pid").value_or(0));
   hello.maps = {text_of(result, "uid_map"), text_of(result, "gid_map")};
   hello.service = flag_of(result, "service");
+  hello.supervises = flag_of(result, "supervises");
+  hello.seccomp = text_of(result, "seccomp");
   hello.identity = result.value("identity", Json::object());
   return hello;
 }

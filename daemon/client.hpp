@@ -20,7 +20,9 @@ struct Hello {
   pid_t pid = -1;
   IdMaps maps;
   bool service = false;
-  Json identity;  // its identity.* settings
+  bool supervises = false;  // knows the verb supervise
+  std::string seccomp;      // its socket for OCI runtimes; empty: none
+  Json identity;            // its identity.* settings
 };
 
 class Client {

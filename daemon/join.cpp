@@ -1,6 +1,5 @@
 #include "daemon/join.hpp"
 
-#include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -49,52 +48,6 @@ bool wants_own_process(const MountCall& call) {
          !same_for_process(call.options.config, call.config) ||
          has_option(call.options, "auto_unmount") ||  // ends with the process that mounted
          call.options.lowerdirs.size() > kMostLayers;
-}
-
-bool exists(const std::string& path) {
-  struct stat st;
-  return ::stat(path.c_str(), &st) == 0;
-}
-
-base::Failure wrong_namespace(const Client& daemon) {
-  return {daemon.path() + ": its daemon (pid " + std::to_string(daemon.hello().pid) +
-          ") serves another user namespace (uid map \"" + daemon.hello().maps.uids + "\", here \"" +
-          IdMaps::of_this_process().uids + "\"): unset daemon.socket, or start a daemon here"};
-}
-
-// Nobody listens: not an error, unless that one was asked for by name.
-base::Checked<std::optional<Client>> try_daemon(const std::string& path) {
-  if (!somebody_listens(path)) return std::optional<Client>();
-  TRY(client, Client::connect(path));
-  return std::optional<Client>(std::move(client));
-}
-
-/// The daemon to ask, if there is to be one. The service's, when it serves the same ids; else the
-/// one of this namespace, which is started if need be.
-base::Checked<std::optional<Client>> find_daemon(const config::Config& config) {
-  IdMaps here = IdMaps::of_this_process();
-  std::string chosen = config.daemon.socket;
-  if (chosen.empty()) {
-    std::string dir = runtime_dir();
-    if (dir.empty() || !exists("/proc/self/uid_map")) return std::optional<Client>();
-    TRY(service, try_daemon(dir + "/" + service_socket()));
-    if (service && service->hello().maps == here) return service;
-    chosen = dir + "/" + namespace_socket(here);
-  }
-  TRY(client, try_daemon(chosen));
-  if (!client && config.daemon.autostart) {
-    TRY(may_start, start_daemon(chosen));
-    if (may_start) {
-      TRY(started, Client::connect(chosen));
-      client = std::move(started);
-    }
-  }
-  if (!client && !config.daemon.socket.empty())
-    return base::refuse(chosen +
-                        ": no daemon listens there (daemon.socket): start it, or unset "
-                        "daemon.socket");
-  if (client && client->hello().maps != here) return tl::unexpected(wrong_namespace(*client));
-  return client;
 }
 
 Json request_of(const MountCall& call) {

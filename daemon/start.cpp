@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -17,7 +18,6 @@
 #include <vector>
 
 #include "base/fd.hpp"
-#include "daemon/client.hpp"
 
 extern char** environ;
 
@@ -111,6 +111,24 @@ base::Checked<base::Fd> lock(const std::string& path, std::int64_t until) {
   return file;
 }
 
+bool exists(const std::string& path) {
+  struct stat st;
+  return ::stat(path.c_str(), &st) == 0;
+}
+
+base::Failure wrong_namespace(const Client& daemon) {
+  return {daemon.path() + ": its daemon (pid " + std::to_string(daemon.hello().pid) +
+          ") serves another user namespace (uid map \"" + daemon.hello().maps.uids + "\", here \"" +
+          IdMaps::of_this_process().uids + "\"): unset daemon.socket, or start a daemon here"};
+}
+
+// Nobody listens: not an error, unless that one was asked for by name.
+base::Checked<std::optional<Client>> try_daemon(const std::string& path) {
+  if (!somebody_listens(path)) return std::optional<Client>();
+  TRY(client, Client::connect(path));
+  return std::optional<Client>(std::move(client));
+}
+
 }  // namespace
 
 base::Checked<bool> start_daemon(const std::string& path) {
@@ -132,6 +150,32 @@ base::Checked<bool> start_daemon(const std::string& path) {
   std::string said = text_in(complaints);
   if (said.empty()) said = code < 0 ? "it does not listen" : "exit code " + std::to_string(code);
   return base::refuse("no daemon could be started (daemon.autostart): " + said);
+}
+
+base::Checked<std::optional<Client>> find_daemon(const config::Config& config) {
+  IdMaps here = IdMaps::of_this_process();
+  std::string chosen = config.daemon.socket;
+  if (chosen.empty()) {
+    std::string dir = runtime_dir();
+    if (dir.empty() || !exists("/proc/self/uid_map")) return std::optional<Client>();
+    TRY(service, try_daemon(dir + "/" + service_socket()));
+    if (service && service->hello().maps == here) return service;
+    chosen = dir + "/" + namespace_socket(here);
+  }
+  TRY(client, try_daemon(chosen));
+  if (!client && config.daemon.autostart) {
+    TRY(may_start, start_daemon(chosen));
+    if (may_start) {
+      TRY(started, Client::connect(chosen));
+      client = std::move(started);
+    }
+  }
+  if (!client && !config.daemon.socket.empty())
+    return base::refuse(chosen +
+                        ": no daemon listens there (daemon.socket): start it, or unset "
+                        "daemon.socket");
+  if (client && client->hello().maps != here) return tl::unexpected(wrong_namespace(*client));
+  return client;
 }
 
 }  // namespace serving

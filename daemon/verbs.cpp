@@ -41,7 +41,7 @@ Answered verb_hello(Call& call) {
   return Json{{"protocol", kProtocol}, {"version", UNI_VERSION},
               {"pid", ::getpid()},     {"uid_map", maps.uids},
               {"gid_map", maps.gids},  {"service", call.control.is_service()},
-              {"identity", identity}};
+              {"identity", identity},  {"supervises", find_verb("supervise") != nullptr}};
 }
 
 }  // namespace serving

@@ -27,6 +27,7 @@ Json& part(Json& object, const char* key, const Json& otherwise) {
 }
 
 bool is_text(const Json& object, const char* key, std::string_view value) {
+  if (!object.is_object()) return false;
   auto found = object.find(key);
   return found != object.end() && found->is_string() &&
          found->get_ref<const std::string&>() == value;
@@ -194,15 +195,24 @@ class Editor {
   Edited done_;
 };
 
-using Slots = std::span<const std::pair<identity::Id, identity::Id>>;
-
-void put_slot(Json& value, Slots slots) {
+void put_id(Json& value, IdPairs pairs) {
   if (!value.is_number_unsigned()) return;
-  for (auto [true_id, slot] : slots)
-    if (value == true_id) {
-      value = slot;
+  for (auto [id, other] : pairs)
+    if (value == id) {
+      value = other;
       return;
     }
+}
+
+// "uid=60000" of a tmpfs or devpts.
+void put_option(Json& option, IdPairs uids, IdPairs gids) {
+  if (!option.is_string()) return;
+  const auto word = option.get<std::string>();
+  const bool uid = word.starts_with("uid=");
+  if (!uid && !word.starts_with("gid=")) return;
+  auto id = identity::parse_id(std::string_view(word).substr(4));
+  for (auto [from, to] : uid ? uids : gids)
+    if (id && from == *id) option = word.substr(0, 4) + std::to_string(to);
 }
 
 }  // namespace
@@ -211,15 +221,24 @@ base::Checked<Edited> nest(Json& config, const Nesting& nesting) {
   return Editor(config, nesting).edit();
 }
 
-void put_slots(Json& config, Slots uids, Slots gids) {
-  if (!config.contains("process") || !config["process"].is_object()) return;
-  Json& process = config["process"];
-  if (!process.contains("user") || !process["user"].is_object()) return;
+void put_ids(Json& process, IdPairs uids, IdPairs gids, bool user_as_well) {
+  if (!process.is_object() || !process.contains("user") || !process["user"].is_object()) return;
   Json& user = process["user"];
-  if (user.contains("uid")) put_slot(user["uid"], uids);
-  if (user.contains("gid")) put_slot(user["gid"], gids);
+  if (user_as_well && user.contains("uid")) put_id(user["uid"], uids);
+  if (user_as_well && user.contains("gid")) put_id(user["gid"], gids);
   if (user.contains("additionalGids") && user["additionalGids"].is_array())
-    for (Json& gid : user["additionalGids"]) put_slot(gid, gids);
+    for (Json& gid : user["additionalGids"]) put_id(gid, gids);
+}
+
+void put_slots(Json& config, IdPairs uids, IdPairs gids, bool user) {
+  if (config.contains("process")) put_ids(config["process"], uids, gids, user);
+  if (!config.contains("mounts") || !config["mounts"].is_array()) return;
+  for (Json& mount : config["mounts"]) {
+    if (!is_text(mount, "type", "tmpfs") && !is_text(mount, "type", "devpts")) continue;
+    auto options = mount.find("options");
+    if (options == mount.end() || !options->is_array()) continue;
+    for (Json& option : *options) put_option(option, uids, gids);
+  }
 }
 
 }  // namespace oci

@@ -36,8 +36,12 @@ struct Edited {
 /// in a nested namespace and nothing can stand in for.
 base::Checked<Edited> nest(Json& config, const Nesting& nesting);
 
-/// hook precreate: user and groups become ids of ours. `uid_of`, `gid_of`: slot of each id.
-void put_slots(Json& config, std::span<const std::pair<identity::Id, identity::Id>> uids,
-               std::span<const std::pair<identity::Id, identity::Id>> gids);
+using IdPairs = std::span<const std::pair<identity::Id, identity::Id>>;
+/// The ids of `process` (as in process.json) become other ones. `user`: uid and gid as well, not
+/// only additionalGids.
+void put_ids(Json& process, IdPairs uids, IdPairs gids, bool user = true);
+/// The same for a bundle, and for uid= and gid= of its mounts: it does without a user namespace of
+/// its own. `uid_of`, `gid_of`: slot of each id.
+void put_slots(Json& config, IdPairs uids, IdPairs gids, bool user = true);
 
 }  // namespace oci

@@ -72,6 +72,7 @@ base::Checked<base::Unit> Records::write(const std::string& root, const Record& 
                {"uids", record.uids},
                {"gids", record.gids},
                {"entered", json_of(record.entered)},
+               {"supervised", record.supervised},
                {"created", static_cast<std::int64_t>(record.created)}};
   std::string text = json_text(json), name = name_of(root, record.id);
   std::string temporary = name + "." + std::to_string(::getpid());
@@ -106,6 +107,7 @@ std::optional<Record> Records::read_file(const std::string& name) const {
   record.uids = text_of(*json, "uids");
   record.gids = text_of(*json, "gids");
   record.entered = entered_of(*json);
+  record.supervised = json->value("supervised", Json()) == true;
   return record;
 }
 

@@ -18,6 +18,7 @@ struct Record {
   std::string program;                // the runtime that has it; no other one knows it
   std::string uids, gids;             // the maps as in uid_map; empty: no user namespace of ours
   std::vector<Entered> entered = {};  // to be entered before an exec too
+  bool supervised = false;            // a daemon answers for ids that are not in the maps
   std::time_t created = 0;
 };
 

@@ -135,7 +135,9 @@ class Reader {
     TRY(notes, object(config, "annotations", ""));
     TRY(ids, text(*notes, kIdsAnnotation, "annotations"));
     TRY(mode, text(*notes, kModeAnnotation, "annotations"));
+    TRY(profile, text(*notes, kProfileAnnotation, "annotations"));
     TRY(mark, text(*notes, kMapsAnnotation, "annotations"));
+    into.profile = profile;
     into.ids = ids;
     into.mode = mode;
     if (into.users == Spec::Users::engine && !mark.empty() && mark == maps_mark(config["linux"]))
@@ -145,6 +147,15 @@ class Reader {
       TRY(type, text(*notes, key, "annotations"));
       into.sandbox |= type == "sandbox";
     }
+    return base::Unit{};
+  }
+
+  base::Checked<base::Unit> privileges(const Json& process, Spec& into) {
+    TRY(flag, get(process, "noNewPrivileges", "process"));
+    into.no_new_privileges = flag && flag->is_boolean() && flag->get<bool>();
+    TRY(sets, object(process, "capabilities", "process"));
+    TRY(ambient, array(*sets, "ambient", "process.capabilities"));
+    into.ambient = !ambient->empty();
     return base::Unit{};
   }
 
@@ -181,6 +192,7 @@ base::Checked<Spec> read_spec(const Json& config, const std::string& name) {
   TRY_VOID(reader.user(*process, "process", ids));
   spec.uids = std::move(ids.uids);
   spec.gids = std::move(ids.gids);
+  TRY_VOID(reader.privileges(*process, spec));
   TRY_VOID(reader.pause_program(*process, spec));
   TRY(root, reader.object(config, "root", ""));
   TRY(path, reader.text(*root, "path", "root"));

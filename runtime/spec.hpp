@@ -17,6 +17,7 @@ using identity::Id;
 /// What we write into a bundle, and what a user may have written there.
 inline constexpr const char* kModeAnnotation = "org.usernetes.identity.mode";
 inline constexpr const char* kIdsAnnotation = "org.usernetes.identity.ids";
+inline constexpr const char* kProfileAnnotation = "org.usernetes.identity.profile";
 /// Tells a user namespace that an earlier call of ours has added: it is planned anew.
 inline constexpr const char* kMapsAnnotation = "org.usernetes.identity.maps";
 
@@ -32,10 +33,12 @@ struct Namespace {
 };
 
 struct Spec {
-  std::vector<Must> uids, gids;   // of the process and of mount options
-  std::vector<Id> terminal_gids;  // gid= of devpts mounts: good to have
-  std::string root;               // root.path as it stands
-  std::string ids, mode;          // the annotations
+  std::vector<Must> uids, gids;    // of the process and of mount options
+  std::vector<Id> terminal_gids;   // gid= of devpts mounts: good to have
+  std::string root;                // root.path as it stands
+  std::string ids, mode, profile;  // the annotations
+  bool no_new_privileges = false;
+  bool ambient = false;  // the process has capabilities that outlast an exec
   /// none: there is no user namespace in the bundle. ours: it is of an earlier call.
   enum class Users : std::uint8_t { none, engine, ours } users = Users::none;
   std::vector<Namespace> namespaces;  // all but the user namespace

@@ -75,8 +75,8 @@ refusals() {
     check_fails "run: id 2^64" '18446744073709551616 is not an id' run --user 18446744073709551616 -- true
     check_fails "run: a name" 'postgres.* is not a number' run --user postgres -- true
     check_fails "run: a name as group" '"" is not a number|not a number' run --user 5:wheel -- true
-    check_fails "run: slot mode" 'not built yet' run --mode slot -- true
-    check_fails "run: virtual mode" 'not built yet' run --mode virtual -- true
+    check_fails "run: slot mode without a daemon" 'slot: no daemon runs' run --mode slot -- true
+    check_fails "run: virtual mode" 'takes it by itself' run --mode virtual -- true
     check_fails "run: no such mode" 'no such mode' run --mode other -- true
     check_fails "run: more ids than a map has lines" 'cannot map uid' run --id "$(seq -s, 100000 3 101200)" -- true
     check "run: of which none was started" 125 "$(run --id "$(seq -s, 100000 3 101200)" -- true 2>/dev/null; echo $?)"

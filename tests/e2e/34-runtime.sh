@@ -87,8 +87,8 @@ surroundings() { # RUNTIME
     check "$rt: keep-id stays the engine's" "1000 3" "$(run --userns=keep-id hi sh -c 'echo $(id -u) $(grep -c . /proc/self/uid_map)')"
     check "$rt: mode=off leaves it as it is" "1 0 1" \
         "$(run --annotation org.usernetes.identity.mode=off hi sh -c 'echo $(grep " 100000 " /proc/self/uid_map | wc -l) $(id -u) $(grep -c " 0 " /proc/self/uid_map)')"
-    check_fails "$rt: a mode that is not built" 'says slot, which is not built yet' \
-        podman run --rm --annotation org.usernetes.identity.mode=slot hi true
+    check_fails "$rt: no such mode" 'says "virtual"; it can be map, slot or off' \
+        podman run --rm --annotation org.usernetes.identity.mode=virtual hi true
     install -d -o $OUTSIDE -g $OUTSIDE "$WORLD/volume"
     check "$rt: a volume of 60000" "60000:60000 60000:60000" \
         "$(run --user 60000:60000 -v "$WORLD/volume:/v" hi sh -c 'touch /v/x; echo $(stat -c %u:%g /v /v/x)')"

@@ -1,0 +1,35 @@
+// Owns: whether a container gets a supervisor, and the edit of its bundle for that. Called by: the
+// verbs runtime and hook. Never: keeps a container from starting that can do without.
+#pragma once
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.hpp"
+#include "config/config.hpp"
+#include "runtime/json_file.hpp"
+#include "runtime/spec.hpp"
+#include "seccomp/container.hpp"
+
+namespace cli {
+
+struct ContainerFilter {
+  seccomp::Mode mode = seccomp::Mode::map;
+  std::optional<seccomp::Profile> profile;  // nothing: no filter
+  std::string socket;                       // where the runtime brings the listener
+  std::string why;                          // there is none; empty: nobody wanted one
+};
+
+/// Asks the annotation, the setting and the daemon, which is started if need be and allowed.
+/// Refused: an annotation that says nothing known.
+base::Checked<ContainerFilter> find_filter(const config::Config& config, seccomp::Mode mode,
+                                           const oci::Spec& spec, const oci::Json& bundle);
+
+/// Puts it into linux.seccomp. The answer are calls that stay as the bundle's own profile has them.
+std::vector<std::string> put_filter(oci::Json& bundle, const ContainerFilter& filter,
+                                    const std::string& id);
+
+/// The daemon for a container that has a filter already: an exec brings it another listener.
+base::Checked<base::Unit> wake_supervisor(const config::Config& config);
+
+}  // namespace cli
