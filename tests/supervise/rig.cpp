@@ -173,6 +173,7 @@ void Rig::take() {
 void Rig::serve(Decide decide) {
   decide_ = std::move(decide);
   hung_up_ = false;
+  ::alarm(60);  // the deadline below is for who still comes to look at it
   watch_ = reactor->watch(listener_.get(), POLLIN, [this](int) { take(); });
   const auto latest = std::chrono::steady_clock::now() + std::chrono::seconds(20);
   std::function<void()> tick;
@@ -218,9 +219,15 @@ int Rig::run(const Start& start, std::function<int()> body, Decide decide) {
 }
 
 int Rig::end() {
+  // Its last files may be in a mount of ours.
   int status = 0;
-  ::waitpid(child, &status, 0);
+  ring::Timer timer;
+  std::function<void()> tick = [&] { timer = reactor->after(5, tick); };
+  tick();
+  while (::waitpid(child, &status, WNOHANG) == 0) reactor->turn();
+  timer.cancel();
   listener_.reset();
+  ::alarm(0);
   EXPECT_EQ(injector.running(), 0u);
   EXPECT_EQ(begun, ended);
   return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);

@@ -1,0 +1,143 @@
+// Memory, paths and programs of a task that lie in a mount which the same thread serves: whoever
+// waited for them there would wait for himself, for ever. Real kernel, root.
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstring>
+#include <thread>
+
+#include "tests/supervise/fuse_file.hpp"
+#include "tests/supervise/rig.hpp"
+
+namespace supervise_test {
+namespace {
+
+using seccomp::Answer;
+using seccomp::Notice;
+using seccomp::Overlay;
+using seccomp::Ran;
+using seccomp::Rerun;
+
+constexpr int kAsk = SYS_sched_get_priority_max;
+constexpr std::size_t kSize = 4 * 4096;
+
+// A page of the file that is mapped and in nobody's memory.
+char* evicted(const std::string& path) {
+  int file = ::open(path.c_str(), O_RDONLY);
+  if (file < 0) return nullptr;
+  auto* bytes =
+      static_cast<char*>(::mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_PRIVATE, file, 0));
+  ::posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED);
+  unsigned char present[4] = {1, 1, 1, 1};
+  ::mincore(bytes, kSize, present);
+  return bytes == MAP_FAILED || present[0] & 1 ? nullptr : bytes;
+}
+
+ring::Task<Answer> length_of_path(Rig& rig, Notice notice) {
+  auto path = co_await rig.tracees.read_path(notice.tid, notice.arguments[0]);
+  if (!path) co_return Answer::fail(path.error().value);
+  co_return Answer::value(static_cast<std::int64_t>(path->size()));
+}
+
+TEST(OwnMount, APathInIt) {
+  Rig rig;
+  FuseFile file(*rig.reactor, std::string(5000, 'p') + std::string(kSize - 5000, '\0'));
+  std::string name = file.path();
+  int status = rig.run(
+      {{kAsk}, false, ""},
+      [name] {
+        char* bytes = evicted(name);
+        if (!bytes) return 1;
+        return ::syscall(kAsk, bytes + 4000) == 1000 ? 0 : 2;
+      },
+      length_of_path);
+  EXPECT_EQ(status, 0);
+  EXPECT_GT(file.reads, 0u) << "nothing was evicted";
+}
+
+ring::Task<Answer> other_groups(Rig& rig, Notice notice) {
+  Rerun rerun;
+  std::vector<unsigned> carried{kSlot, 42};
+  auto bytes = std::as_bytes(std::span(carried));
+  rerun.memory.push_back({notice.arguments[1], {bytes.begin(), bytes.end()}});
+  Answer answer = co_await rig.again(notice, std::move(rerun));
+  co_return answer;
+}
+
+TEST(OwnMount, AListInIt) {
+  Rig rig;
+  FuseFile file(*rig.reactor, std::string(kSize, 'p'));
+  std::string name = file.path();
+  int status = rig.run(
+      {{SYS_setgroups}, false, kPool},
+      [name] {
+        char* bytes = evicted(name);
+        if (!bytes) return 1;
+        if (::syscall(SYS_setgroups, 2, bytes) != 0) return 2;
+        return std::memcmp(bytes, "pppppppp", 8) == 0 ? 0 : 3;
+      },
+      other_groups);
+  EXPECT_EQ(status, 0);
+  EXPECT_EQ(rig.ran, std::vector<Ran>{Ran::done});
+}
+
+ring::Task<Answer> size_of_file(Rig& rig, Notice notice) {
+  auto path = co_await rig.tracees.read_path(notice.tid, notice.arguments[0]);
+  if (!path) co_return Answer::fail(path.error().value);
+  auto file = co_await rig.tracees.open_path(notice.tid, AT_FDCWD, *path, 0);
+  if (!file) co_return Answer::fail(file.error().value);
+  co_return Answer::value(1);
+}
+
+TEST(OwnMount, AFileOfIt) {
+  Rig rig;
+  FuseFile file(*rig.reactor, "x");
+  std::string name = file.path();
+  int status = rig.run(
+      {{kAsk}, false, ""},
+      [name] {
+        if (::syscall(kAsk, name.c_str()) != 1) return 1;
+        std::string other = name + "2";
+        return ::syscall(kAsk, other.c_str()) == -1 && errno == ENOENT ? 0 : 2;
+      },
+      size_of_file);
+  EXPECT_EQ(status, 0);
+}
+
+// While a thread execs nobody may begin to trace its process: the kernel makes us wait until the
+// program has been read.
+TEST(OwnMount, AProgramOfItWhileAnotherThreadChangesItsId) {
+  Rig rig;
+  FuseFile file(*rig.reactor, std::string(kSize, 'p'));
+  auto& reading = shared<std::atomic<bool>>();
+  ring::Timer later;
+  file.hold([&] {
+    reading = true;
+    later = rig.reactor->after(200, [&file] { file.release(); });
+  });
+  std::string name = file.path();
+  int status = rig.run(
+      {{SYS_setresuid}, false, kPool},
+      [name, &reading] {
+        int error = 0;
+        std::thread other([&] {
+          ::execl(name.c_str(), "data", nullptr);
+          error = errno;
+        });
+        while (!reading) ::usleep(100);
+        if (::syscall(SYS_setresuid, 60000, 60000, 60000) != 0) return 1;
+        other.join();
+        if (error != ENOEXEC) return 2;
+        return ::geteuid() == kSlot ? 0 : 3;
+      },
+      to_slot);
+  EXPECT_EQ(status, 0);
+  EXPECT_EQ(rig.ran, std::vector<Ran>{Ran::done});
+}
+
+}  // namespace
+}  // namespace supervise_test
