@@ -171,8 +171,14 @@ int stop(const Asked& asked) {
   int code = kDone;
   auto client = connect(asked, code);
   if (!client) return code;
+  if (!asked.now && !asked.from_unit) {
+    // Before the mounts are gone: it refuses while it answers calls of containers.
+    auto status = client->call({{"verb", "status"}});
+    bool supervises = status && status->contains("containers") && !(*status)["containers"].empty();
+    if (supervises) return end(*client, {{"verb", "stop"}});
+  }
   if (auto done = detach_mounts(*client); !done) return complain(done.error().message);
-  return end(*client, {{"verb", "stop"}, {"now", asked.now}});
+  return end(*client, {{"verb", "stop"}, {"now", asked.now}, {"from_unit", asked.from_unit}});
 }
 
 int restart(const Asked& asked) {

@@ -123,8 +123,15 @@ void Connection::serve(std::string_view line) {
   if (!fds.empty() && !verb->wants_fds)
     return refuse(Fault::fds, std::string(verb->name) + " takes no descriptors");
   auto call = std::make_unique<Call>(
-      Call{control_.server(), control_, std::move(request->args), std::move(fds)});
+      Call{control_.server(), control_, std::move(request->args), std::move(fds), peer()});
   run(*verb, std::move(call));
+}
+
+pid_t Connection::peer() const {
+  ucred peer{};
+  socklen_t size = sizeof peer;
+  bool known = ::getsockopt(socket_.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0;
+  return known ? peer.pid : 0;
 }
 
 void Connection::run(const Verb& verb, std::unique_ptr<Call> call) {

@@ -34,6 +34,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void run(const Verb& verb, std::unique_ptr<Call> call);
   static ring::Task<void> run_later(std::shared_ptr<Connection> self, const Verb* verb,
                                     std::unique_ptr<Call> call);
+  pid_t peer() const;
   void answer(const Answered& answer, std::string_view code);
   void refuse(Fault fault, const std::string& message, std::string_view code = "EINVAL");
   void flush();

@@ -17,10 +17,10 @@ namespace {
 namespace log = base::log;
 
 constexpr const char* kState = "state";
-// Of FileDescriptorStoreMax=4096: beyond the first the layers of a mount go together into a socket
-// (there they count as "in flight", of which a user may have few), beyond the second files without
-// a name are no longer kept.
-constexpr std::size_t kMostDirect = 2500, kMostFiles = 800, kMostStored = 4000;
+// Of FileDescriptorStoreMax=4096 (supervision has 1,000 of them): beyond the first the layers of a
+// mount go together into a socket (there they count as "in flight", of which a user may have few),
+// beyond the second files without a name are no longer kept.
+constexpr std::size_t kMostDirect = 1800, kMostFiles = 800, kMostStored = 3000;
 constexpr std::size_t kAtOnce = 250;
 constexpr unsigned kMostAttempts = 2;
 

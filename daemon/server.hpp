@@ -20,6 +20,7 @@
 namespace serving {
 
 class Recovery;
+class Supervision;
 
 /// What makes a mount outlive the daemon: its number, and what is written down of it.
 struct Lasting {
@@ -48,6 +49,8 @@ class Server {
   void discard(std::uint64_t id);
   /// Who keeps what a successor needs; nullptr: nobody.
   Recovery* recovery = nullptr;
+  /// Who answers the calls of containers; nullptr: nobody, in a process that serves one mount.
+  Supervision* supervision = nullptr;
   /// Serves until stop(). Without on_gone that comes with the end of the last mount.
   void run();
   void stop();

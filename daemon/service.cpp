@@ -69,12 +69,26 @@ base::Checked<std::unique_ptr<Service>> Service::make(ServiceOptions options, Ke
     self->count_mounts();
   };
   self->server_->on_signal_number = [self](int number) { return self->on_signal(number); };
+  self->supervise();
   self->recovery_->take_over();
   ring::spawn(refresh_quietly(*self->server_));  // ids may have moved while nobody served
   bool person = self->options_.person;
+  self->supervision_->listen_beside(listening.path);
   self->control_ = std::make_unique<Control>(*self->server_, std::move(listening), person);
   self->control_->life = self;
   return service;
+}
+
+// Before the mounts: calls that wait need nothing of them.
+void Service::supervise() {
+  supervision_ = std::make_unique<Supervision>(*server_, keeper_);
+  server_->supervision = supervision_.get();
+  supervision_->take_over();
+  supervision_->on_change = [this] { count_mounts(); };
+}
+
+bool Service::idle() const {
+  return server_->mounts().empty() && supervision_->listeners() == 0;
 }
 
 // The ids that containers have seen must be theirs after a crash as well.
@@ -127,8 +141,12 @@ void Service::tick() {
 
 void Service::count_mounts() {
   std::size_t count = server_->mounts().size();
-  keeper_.status("serving " + std::to_string(count) + (count == 1 ? " mount" : " mounts"));
-  if (!server_->mounts().empty()) return;
+  std::string text = "serving " + std::to_string(count) + (count == 1 ? " mount" : " mounts");
+  if (std::size_t listeners = supervision_->listeners())
+    text +=
+        ", supervising " + std::to_string(listeners) + (listeners == 1 ? " filter" : " filters");
+  keeper_.status(text);
+  if (!idle()) return;
   if (stopping_ || draining_) return leave(0);
   std::uint32_t seconds = server_->config().daemon.idle_exit_s;
   if (!options_.autostart || seconds == 0) return;
@@ -137,8 +155,10 @@ void Service::count_mounts() {
 
 // Whoever has connected by now is served; who comes later finds nobody, and starts another.
 void Service::consider_leaving() {
-  if (!server_->mounts().empty()) return;
-  if (control_->connections() > 0 || control_->somebody_knocks()) return count_mounts();
+  if (!idle()) return;
+  if (control_->connections() > 0 || control_->somebody_knocks() ||
+      supervision_->expects_somebody())
+    return count_mounts();
   log::line(log::Level::info, "daemon.idle");
   leave(0);
 }
@@ -175,8 +195,9 @@ void Service::reload() {
 
 void Service::stop(bool now) {
   stopping_ = draining_ = true;
+  supervision_->draining = true;
   keeper_.stopping();
-  if (server_->mounts().empty()) return leave(0);
+  if (idle()) return leave(0);
   std::vector<std::string> devices;
   for (const auto& served : server_->mounts()) devices.push_back(served->request.device);
   auto helper = Detacher::start(server_->reactor(), std::move(devices), [this, now] {
@@ -188,14 +209,16 @@ void Service::stop(bool now) {
     log::line(log::Level::error, "daemon.detach", "error=" + log::quoted(helper.error().message));
   grace_ = server_->reactor().after(kGraceMs, [this] {
     log::line(log::Level::warning, "daemon.in_use",
-              "mounts=" + std::to_string(server_->mounts().size()));
+              "mounts=" + std::to_string(server_->mounts().size()) +
+                  " filters=" + std::to_string(supervision_->listeners()));
     leave(0);
   });
 }
 
 void Service::drain() {
   draining_ = true;
-  if (server_->mounts().empty()) server_->reactor().defer([this] { count_mounts(); });
+  supervision_->draining = true;
+  if (idle()) server_->reactor().defer([this] { count_mounts(); });
 }
 
 base::Checked<base::Unit> Service::restart(base::Fd successor) {
@@ -212,7 +235,10 @@ base::Checked<base::Unit> Service::restart(base::Fd successor) {
 // way the kernel sends to our successor once more.
 void Service::leave(int code) {
   log::line(log::Level::info, "daemon.leaves", "code=" + std::to_string(code));
-  if (code == 0 && (options_.held || !keeper_.present())) control_->close_socket();
+  if (code == 0 && (options_.held || !keeper_.present())) {
+    control_->close_socket();
+    supervision_->close_socket();
+  }
   keeper_.flush(std::chrono::seconds(2));
   ::_exit(code);
 }

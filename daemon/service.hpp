@@ -14,6 +14,7 @@
 #include "daemon/metrics_file.hpp"
 #include "daemon/recovery.hpp"
 #include "daemon/server.hpp"
+#include "daemon/supervision.hpp"
 
 namespace serving {
 
@@ -41,12 +42,14 @@ class Service {
   Keeper& keeper() { return keeper_; }
   Control& control() { return *control_; }
 
-  /// After a mount has come or gone: the manager is told, and without any it may be time to leave.
+  /// After a mount or a listener has come or gone: the manager is told, and without any it may be
+  /// time to leave.
   void count_mounts();
   /// Takes all mounts out of the mount namespaces that we can reach, and leaves when nobody uses
-  /// them any more: after some seconds in any case, at once if `now`.
+  /// them any more and no container is supervised: after some seconds in any case, at once if
+  /// `now`.
   void stop(bool now);
-  /// Takes no new mounts, and leaves after the last one.
+  /// Takes no new mounts and containers, and leaves after the last one.
   void drain();
   /// Whether the manager is a holder of ours.
   bool held() const { return options_.held; }
@@ -57,6 +60,8 @@ class Service {
  private:
   Service(ServiceOptions options, Keeper keeper);
   void keep_slot_journals();
+  void supervise();
+  bool idle() const;
   base::Checked<Listening> listen();
   bool on_signal(int number);
   void reload();
@@ -68,6 +73,7 @@ class Service {
   std::unique_ptr<Server> server_;
   Keeper keeper_;
   std::unique_ptr<Recovery> recovery_;
+  std::unique_ptr<Supervision> supervision_;
   std::unique_ptr<Control> control_;
   std::unique_ptr<MetricsFile> metrics_file_;
   ring::Timer watchdog_, idle_, grace_;

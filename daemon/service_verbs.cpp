@@ -2,6 +2,7 @@
 // connection closes.
 #include "daemon/control.hpp"
 #include "daemon/service.hpp"
+#include "daemon/supervision.hpp"
 #include "daemon/verbs.hpp"
 
 namespace serving {
@@ -21,7 +22,17 @@ Answered no_service(Call& call) {
 Answered verb_stop(Call& call) {
   Service* service = call.control.life;
   if (!service) return no_service(call);
-  bool now = flag_of(call.args, "now");
+  bool now = flag_of(call.args, "now"), of_manager = flag_of(call.args, "from_unit");
+  const Supervision* supervision = call.server.supervision;
+  if (supervision && supervision->listeners() > 0 && !now && !of_manager) {
+    call.code = "EBUSY";
+    return base::refuse(
+        std::to_string(supervision->listeners()) +
+        " filters of containers are supervised (see status): without this daemon their calls "
+        "that change or show ids fail with ENOSYS. Stop them first, or use "
+        "`restart` (they do not notice), `drain` (ends after the last one) or "
+        "`stop --now`");
+  }
   call.server.reactor().defer([service, now] { service->stop(now); });
   return mounts_left(call);
 }

@@ -6,6 +6,7 @@
 #include "daemon/mount_request.hpp"
 #include "daemon/runtime_dir.hpp"
 #include "daemon/server.hpp"
+#include "daemon/supervision.hpp"
 
 namespace serving {
 namespace {
@@ -14,6 +15,7 @@ namespace {
 constexpr Verb kVerbs[] = {
     {.name = "hello", .now = verb_hello},
     {.name = "mount", .later = verb_mount, .wants_fds = true},
+    {.name = "supervise", .now = verb_supervise, .wants_fds = true},
     {.name = "reload", .now = verb_reload},
     {.name = "refresh", .later = verb_refresh},
     {.name = "status", .now = verb_status},
@@ -38,10 +40,15 @@ const Verb* find_verb(std::string_view name) {
 Answered verb_hello(Call& call) {
   IdMaps maps = IdMaps::of_this_process();
   Json identity = identity_settings(call.server.config());
-  return Json{{"protocol", kProtocol}, {"version", UNI_VERSION},
-              {"pid", ::getpid()},     {"uid_map", maps.uids},
-              {"gid_map", maps.gids},  {"service", call.control.is_service()},
-              {"identity", identity},  {"supervises", find_verb("supervise") != nullptr}};
+  return Json{{"protocol", kProtocol},
+              {"version", UNI_VERSION},
+              {"pid", ::getpid()},
+              {"uid_map", maps.uids},
+              {"gid_map", maps.gids},
+              {"service", call.control.is_service()},
+              {"identity", identity},
+              {"supervises", find_verb("supervise") != nullptr},
+              {"seccomp", call.server.supervision ? call.server.supervision->socket() : ""}};
 }
 
 }  // namespace serving

@@ -19,6 +19,7 @@ struct Call {
   Control& control;
   Json args;                    // the whole request; see text_of() and its like
   std::vector<base::Fd> fds;    // those that came with it, if the verb wants any
+  pid_t peer = 0;               // who asks, as our pid namespace numbers it; 0: it does not
   std::string code = "EINVAL";  // set before refusing, where a program may want to know
 };
 
@@ -43,6 +44,8 @@ ring::Task<Answered> verb_refresh(Call& call);  // refresh.cpp
 Answered verb_stop(Call& call);                 // service_verbs.cpp
 Answered verb_drain(Call& call);
 Answered verb_restart(Call& call);
+
+Answered verb_supervise(Call& call);  // supervise_verb.cpp
 
 // status_verbs.cpp
 Answered verb_status(Call& call);

@@ -8,7 +8,7 @@ namespace {
 
 // Whether the number is the slot's own or its alias, and so says nothing of who owns it.
 bool names(Id carrier, Id slot) {
-  return carrier == slot || (slot < kNoId - kFirstAlias && carrier == kFirstAlias + slot);
+  return carrier == slot || (slot < kNoId - kAliasBase && carrier == kAliasBase + slot);
 }
 
 }  // namespace

@@ -10,16 +10,15 @@
 #include <vector>
 
 #include "base/result.hpp"
+#include "identity/id_plan.hpp"
 #include "identity/live_slots.hpp"
 #include "identity/pool.hpp"
 
 namespace seccomp {
 
 using identity::Id;
+using identity::kAliasBase;
 using identity::kNoId;
-
-/// In a nested namespace of ours, slot s that no planned id has goes by kFirstAlias + s.
-inline constexpr Id kFirstAlias = 0xF0000000;
 
 class IdView {
  public:

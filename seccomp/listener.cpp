@@ -22,9 +22,9 @@
 namespace seccomp {
 namespace {
 
-constexpr int kBatch = 64;                  // notifications served before others get their turn
-constexpr std::size_t kMostWaiting = 4096;  // calls of one container that wait for its own memory
-constexpr int kRestartCall = 512;           // ERESTARTSYS, which no header for programs has
+constexpr int kBatch = 64;                    // notifications served before others get their turn
+constexpr std::uint64_t kMostWaiting = 4096;  // calls of one container that wait for its own memory
+constexpr int kRestartCall = 512;             // ERESTARTSYS, which no header for programs has
 
 std::size_t notice_room() {
   seccomp_notif_sizes sizes{};
@@ -103,6 +103,7 @@ void Listener::start(const Unfinished& unfinished) {
     if (events < 0) return end();
     if (!draining_) drain();
   });
+  if (unfinished.newest != 0) let_orphans_go(unfinished);
   for (const Notice& notice : unfinished.notices) {
     if (fd_.still_valid(notice.id)) {
       handle(notice);
@@ -115,6 +116,18 @@ void Listener::start(const Unfinished& unfinished) {
   supervisor_.reactor().defer([self = shared_from_this()] { self->drain(); });
 }
 
+// Calls that were received and not written down: when too many waited, or when the predecessor died
+// between the two. Numbers go up by one, and are valid from being received to being answered.
+void Listener::let_orphans_go(const Unfinished& unfinished) {
+  std::uint64_t first = unfinished.newest - std::min(unfinished.newest, kMostWaiting - 1);
+  for (std::uint64_t id = first; id < unfinished.newest + kBatch; ++id) {
+    if (!fd_.still_valid(id)) continue;
+    bool known = std::any_of(unfinished.notices.begin(), unfinished.notices.end(),
+                             [id](const Notice& notice) { return notice.id == id; });
+    if (!known) (void)fd_.send(id, Answer::resume());
+  }
+}
+
 void Listener::restart(std::uint64_t id) {
   (void)fd_.send(id, Answer::fail(kRestartCall));
   if (log_) log_->end(id);
@@ -122,6 +135,7 @@ void Listener::restart(std::uint64_t id) {
 
 void Listener::drain() {
   draining_ = false;
+  if (ended_) return;
   for (int n = 0; n < kBatch && !ended_; ++n) {
     NoticeFd::Ready ready = fd_.look();
     if (ready == NoticeFd::Ready::gone) return end();
@@ -141,6 +155,12 @@ void Listener::end() {
     self->watch_ = {};
     if (self->hooks_.on_gone) self->hooks_.on_gone();
   });
+}
+
+void Listener::abandon() {
+  ended_ = true;
+  watch_ = {};
+  hooks_ = {};
 }
 
 Call Listener::call_of(const Notice& notice, const Row& row) {

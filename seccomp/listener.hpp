@@ -52,11 +52,14 @@ class Listener : public std::enable_shared_from_this<Listener> {
   /// Lets a task that waits do its call once more, see Injector.
   void restart(std::uint64_t id);
   void belongs_to(std::shared_ptr<Container> container);
+  /// The supervisor ends before the reactor: nothing more is answered.
+  void abandon();
   const ContainerInfo& info() const { return info_; }
   const std::shared_ptr<Container>& container() const { return container_; }
   NoticeLog* log() const { return log_.get(); }
 
  private:
+  void let_orphans_go(const Unfinished& unfinished);
   void drain();
   void handle(const Notice& notice);
   Call call_of(const Notice& notice, const Row& row);

@@ -69,7 +69,12 @@ struct Supervisor::State {
   Tracees tracees;
   Injector injector;
   std::map<std::uint64_t, std::shared_ptr<Listener>> listeners;
-  std::map<pid_t, NoticeLog*> injected;  // where an injection under way is written down
+  struct Where {
+    NoticeLog* log;
+    std::uint64_t run;
+  };
+  std::map<pid_t, Where> injected;  // where an injection under way is written down
+  std::uint64_t runs = 0;
   std::uint64_t last = 0;
 
   std::shared_ptr<Container> container_of(const ContainerInfo& info, const Origin& origin);
@@ -112,6 +117,11 @@ void Supervisor::State::gone(std::uint64_t number) {
   if (found == listeners.end()) return;
   auto listener = std::move(found->second);
   listeners.erase(found);
+  const auto& container = listener->container();
+  bool alone = container && std::none_of(listeners.begin(), listeners.end(), [&](const auto& one) {
+                 return one.second->container() == container;
+               });
+  if (alone && supervisor.on_container_gone) supervisor.on_container_gone(*container);
   if (supervisor.on_gone) supervisor.on_gone(number);
 }
 
@@ -124,7 +134,7 @@ Supervisor::Supervisor(ring::Reactor& reactor, Slots slots)
     : state_(std::make_unique<State>(*this, reactor, std::move(slots))) {
   auto log_of = [state = state_.get()](pid_t tid) {
     auto found = state->injected.find(tid);
-    return found == state->injected.end() ? nullptr : found->second;
+    return found == state->injected.end() ? nullptr : found->second.log;
   };
   state_->injector.on_begin = [log_of](const Injected& injected) {
     if (NoticeLog* log = log_of(injected.tid)) log->begin(injected);
@@ -134,24 +144,30 @@ Supervisor::Supervisor(ring::Reactor& reactor, Slots slots)
   };
 }
 
-Supervisor::~Supervisor() = default;
+Supervisor::~Supervisor() {
+  for (auto& [number, listener] : state_->listeners) listener->abandon();
+}
 
-// First the threads that a predecessor has left changed: their calls come anew.
-static ring::Task<void> take_up(Supervisor& supervisor, std::shared_ptr<Listener> listener,
-                                Unfinished unfinished) {
-  for (std::size_t i = 0; i < unfinished.injections.size(); ++i) {
-    Injected injected = unfinished.injections[i];
-    pid_t tid = injected.tid;
+static ring::Task<void> repair(Supervisor& supervisor, std::shared_ptr<Listener> listener,
+                               Injected injected, std::function<void()> restart) {
+  pid_t tid = injected.tid;
+  auto repaired = supervisor.injector().repair(std::move(injected), std::move(restart));
+  co_await std::move(repaired);
+  if (listener->log()) listener->log()->end_injection(tid);
+}
+
+// The threads that a predecessor has left changed do their calls anew; the other calls are handled.
+static void take_up(Supervisor& supervisor, const std::shared_ptr<Listener>& listener,
+                    Unfinished unfinished) {
+  for (Injected& injected : unfinished.injections) {
     std::vector<std::uint64_t> received;
     for (const Notice& notice : unfinished.notices)
-      if (notice.tid == tid) received.push_back(notice.id);
+      if (notice.tid == injected.tid) received.push_back(notice.id);
+    std::erase_if(unfinished.notices, [&](const Notice& n) { return n.tid == injected.tid; });
     std::function<void()> restart = [listener, received] {
       for (std::uint64_t id : received) listener->restart(id);
     };
-    std::erase_if(unfinished.notices, [tid](const Notice& n) { return n.tid == tid; });
-    auto repair = supervisor.injector().repair(std::move(injected), std::move(restart));
-    co_await std::move(repair);
-    if (listener->log()) listener->log()->end_injection(tid);
+    ring::spawn(repair(supervisor, listener, std::move(injected), std::move(restart)));
   }
   listener->start(unfinished);
 }
@@ -181,7 +197,7 @@ base::Checked<std::uint64_t> Supervisor::add(base::Fd fd, const ContainerInfo& i
     listener->belongs_to(std::move(container));
   }
   state.listeners.emplace(number, listener);
-  ring::spawn(take_up(*this, listener, std::move(unfinished)));
+  take_up(*this, listener, std::move(unfinished));
   return number;
 }
 
@@ -217,10 +233,13 @@ Injector& Supervisor::injector() {
 
 ring::Task<Answer> Supervisor::run_again(Call call, Rerun rerun, Answer otherwise) {
   pid_t tid = call.notice.tid;
-  if (call.log) state_->injected[tid] = call.log;
+  std::uint64_t number = ++state_->runs;
+  if (call.log) state_->injected[tid] = {call.log, number};
   auto run = state_->injector.run(call.notice, std::move(rerun), call.killable, call.restart);
   Ran ran = co_await std::move(run);
-  state_->injected.erase(tid);
+  // A run that came too late may have been followed by another of the same thread.
+  auto mine = state_->injected.find(tid);
+  if (mine != state_->injected.end() && mine->second.run == number) state_->injected.erase(mine);
   Container& container = *call.container;
   std::string what =
       "call=" + std::string(call.row ? call.row->name : "?") + " tid=" + std::to_string(tid);

@@ -42,6 +42,7 @@ class NoticeLog {
 /// What the daemon before us was about.
 struct Unfinished {
   std::optional<Origin> origin;  // not set: nothing was answered yet
+  std::uint64_t newest = 0;      // id of the last notification that was received; 0: none
   std::vector<Notice> notices;
   std::vector<Injected> injections;
 };
@@ -64,6 +65,8 @@ class Supervisor {
                                    Unfinished unfinished = {});
   /// The last task of a listener is gone.
   std::function<void(std::uint64_t number)> on_gone;
+  /// Before that, if it was the container's last listener.
+  std::function<void(const Container&)> on_container_gone;
   /// A pool id has got another slot by a call: mounts must show it anew.
   std::function<void()> on_moved;
   /// Of the engine; nullptr: none.

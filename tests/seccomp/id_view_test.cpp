@@ -28,7 +28,7 @@ IdView slot_mode(std::shared_ptr<LiveSlots> slots) {
 }
 
 std::string alias(Id slot) {
-  return std::to_string(kFirstAlias + slot);
+  return std::to_string(kAliasBase + slot);
 }
 
 // Planned: 0, 33, 60000 (on its hash slot 1633), nobody. All other slots of the window by alias.
@@ -93,8 +93,8 @@ TEST(IdView, InMapModePlannedIdsAreThemselvesAndOthersGoByAliases) {
   EXPECT_FALSE(view.translates());
 
   Id slot = slots->claim(70000);
-  EXPECT_EQ(view.carrier(70000), kFirstAlias + slot);
-  EXPECT_EQ(view.truth_of_carrier(kFirstAlias + slot), 70000u);
+  EXPECT_EQ(view.carrier(70000), kAliasBase + slot);
+  EXPECT_EQ(view.truth_of_carrier(kAliasBase + slot), 70000u);
   EXPECT_EQ(view.truth_of_slot(slot), 70000u);
   EXPECT_TRUE(view.translates());
 }
@@ -161,9 +161,9 @@ TEST(IdView, AnAliasCarriesItself) {
   auto slots = slots_of();
   IdView view = map_mode(slots);
   Id slot = slots->claim(70000);
-  EXPECT_EQ(view.carrier(kFirstAlias + slot), kFirstAlias + slot);
-  EXPECT_TRUE(view.has(kFirstAlias + slot));
-  Id outside_the_map = kFirstAlias + 4711;
+  EXPECT_EQ(view.carrier(kAliasBase + slot), kAliasBase + slot);
+  EXPECT_TRUE(view.has(kAliasBase + slot));
+  Id outside_the_map = kAliasBase + 4711;
   Id number = view.carrier(outside_the_map);
   ASSERT_NE(number, kNoId);
   EXPECT_EQ(view.truth_of_carrier(number), outside_the_map) << "an id like any other";
@@ -189,7 +189,7 @@ TEST(IdView, ShownIsWhatTheKernelSays) {
   IdView view = slot_mode(slots), mapped = map_mode(slots);
   EXPECT_EQ(view.shown(1633), 1633u);
   EXPECT_EQ(mapped.shown(1633), 60000u);
-  EXPECT_EQ(mapped.shown(1421), kFirstAlias + 1421);
+  EXPECT_EQ(mapped.shown(1421), kAliasBase + 1421);
   EXPECT_EQ(mapped.shown(34), 65534u);
 }
 

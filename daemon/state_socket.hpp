@@ -1,0 +1,55 @@
+// Owns: the socket to which OCI runtimes connect with a listener (linux.seccomp.listenerPath): one
+// ContainerProcessState a connection, in as many pieces as the runtime likes, descriptors with the
+// first. Called by: Supervision. Never: blocks, serves a peer of another user, or keeps more of one
+// than a state may have.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/fd.hpp"
+#include "base/log.hpp"
+#include "daemon/runtime_dir.hpp"
+#include "ring/reactor.hpp"
+#include "ring/timer.hpp"
+
+namespace serving {
+
+class StateSocket {
+ public:
+  /// A whole state. `peer`: the runtime's process.
+  using OnState = std::function<void(std::string text, std::vector<base::Fd> fds, pid_t peer)>;
+
+  StateSocket(ring::Reactor& reactor, Listening listening, OnState on_state);
+  ~StateSocket();
+  StateSocket(const StateSocket&) = delete;
+  StateSocket& operator=(const StateSocket&) = delete;
+
+  const std::string& path() const { return listening_.path; }
+  const Listening& listening() const { return listening_; }
+  /// Takes the socket's file away.
+  void close_socket();
+  /// Somebody has connected and was not served yet.
+  bool busy() const;
+
+ private:
+  class Peer;
+  void accept();
+  void admit(base::Fd socket);
+  void forget(Peer* peer);
+  void sweep();
+  void refuse(const std::string& why);
+
+  ring::Reactor& reactor_;
+  Listening listening_;
+  OnState on_state_;
+  ring::Watch watch_;
+  ring::Timer sweep_;
+  std::map<Peer*, std::shared_ptr<Peer>> peers_;
+  base::log::Limiter refused_{20};
+};
+
+}  // namespace serving
