@@ -15,6 +15,7 @@
 
 #include "base/log.hpp"
 #include "cli/config_verb.hpp"
+#include "cli/engine.hpp"
 #include "config/toml.hpp"
 #include "daemon/holder.hpp"
 #include "daemon/runtime_dir.hpp"
@@ -61,13 +62,20 @@ base::Checked<std::string> socket_path(const DaemonStart& start) {
          (start.autostart ? serving::namespace_socket(maps) : serving::service_socket());
 }
 
+// While we still see what the user sees: where his engines keep their layers.
+base::Checked<config::Config> with_stores(base::Checked<config::Config> config) {
+  if (config) config->engine.stores = engine_stores(*config);
+  return config;
+}
+
 serving::ServiceOptions service_options(DaemonStart& start, std::string socket) {
   serving::ServiceOptions out;
   out.config = start.config;
   out.socket = std::move(socket);
   out.autostart = start.autostart;
   out.person = !start.autostart;
-  out.read_settings = start.read_settings;
+  if (start.read_settings)
+    out.read_settings = [read = start.read_settings] { return with_stores(read()); };
   return out;
 }
 
@@ -174,6 +182,7 @@ void close_what_is_not_ours() {
 
 int start_daemon(DaemonStart start) {
   bool managed = ::getenv("NOTIFY_SOCKET") && !start.background;
+  start.config.engine.stores = engine_stores(start.config);
   if (auto done = set_up_log(start.config.log, start.background); !done)
     return complain(done.error().message);
   if (managed) return serve_for_manager(std::move(start));

@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "cli/config_verb.hpp"
+#include "cli/engine.hpp"
 #include "cli/planning.hpp"
 #include "cli/supervised.hpp"
 #include "daemon/nested_namespace.hpp"
@@ -204,12 +205,13 @@ int run_command(const Wanted& wanted) {
   if (!command) return complain("run: " + command.error().message, kRunFailed);
   auto mode = read_mode(wanted.mode);
   if (!mode) return complain("run: " + mode.error().message, kRunFailed);
-  if (*mode == seccomp::Mode::engine)
-    return complain("run: --mode engine is not built yet", kRunFailed);
   auto config = config::load_config(*wanted.sources);
   if (!config) return complain(config.error().message, kRunFailed);
-  if (auto done = enter(wanted, *mode, *config); !done)
-    return complain("run: " + done.error().message, kRunFailed);
+  const bool named = wanted.options->count("--mode") > 0;
+  if (!named && is_engine(command->front())) mode = seccomp::Mode::engine;
+  auto done = *mode == seccomp::Mode::engine ? enter_engine(*config, *command)
+                                             : enter(wanted, *mode, *config);
+  if (!done) return complain("run: " + done.error().message, kRunFailed);
   return execute(std::move(*command));
 }
 

@@ -62,6 +62,9 @@ struct Config {
     std::string ids;
     std::string profile = "off";
   } runtime;
+  struct Engine {
+    std::string stores;
+  } engine;
 
   /// Calls f("section.key", member, "help", Allowed{...}) for each setting. TOML, environment,
   /// mount options, unknown-key errors and the docs table have no other list.
@@ -125,6 +128,10 @@ struct Config {
       "calls that a daemon answers for ids nobody planned: basic = those that change or name ids, "
       "full = also the owners of files, auto = basic with a map and full without, off = none",
       Allowed{.words = "auto|basic|full|off"});
+    f("engine.stores", c.engine.stores,
+      "directories of layers, \"DIR:DIR\", where an image engine's owners become records; empty: "
+      "those of podman's storage and of containerd",
+      Allowed{});
   }
 };
 

@@ -11,6 +11,7 @@
 
 #include "base/log.hpp"
 #include "daemon/status.hpp"
+#include "daemon/supervision.hpp"
 
 namespace serving {
 
@@ -64,6 +65,9 @@ Served& Server::serve(MountRequest request, base::Fd device,
   Served* entry = served.get();
   entry->id = lasting.id ? lasting.id : next_id();
   overlay->mounted_in = entry->request.mounted_in;
+  overlay->knows_owners = [this](std::uint32_t pid) {
+    return supervision != nullptr && supervision->is_engine(static_cast<pid_t>(pid));
+  };
   overlay->on_corrupt = [entry](const std::string& name) { entry->log_corrupt(name); };
   auto then = std::move(hooks.on_end);
   hooks.on_end = [this, entry, then](int error) {

@@ -1,5 +1,7 @@
 #include "daemon/store_owners.hpp"
 
+#include <algorithm>
+
 #include "ring/at.hpp"
 
 namespace serving {
@@ -16,6 +18,18 @@ at::Where where_of(const seccomp::StoreFile& file) {
   return at::by_fd(file.file.get());
 }
 
+std::vector<std::string> paths_of(const std::string& list) {
+  std::vector<std::string> paths;
+  for (std::size_t begin = 0; begin < list.size();) {
+    const std::size_t end = std::min(list.find(':', begin), list.size());
+    std::string path = list.substr(begin, end - begin);
+    while (path.size() > 1 && path.ends_with('/')) path.pop_back();
+    if (path.starts_with('/')) paths.push_back(std::move(path));
+    begin = end + 1;
+  }
+  return paths;
+}
+
 }  // namespace
 
 StoreOwners::StoreOwners(const Identities& ids, fusefs::IdMapper uids, fusefs::IdMapper gids,
@@ -27,13 +41,13 @@ StoreOwners::StoreOwners(const Identities& ids, fusefs::IdMapper uids, fusefs::I
       stores_(std::move(stores)) {}
 
 base::Checked<std::unique_ptr<StoreOwners>> StoreOwners::make(const Identities& ids,
-                                                              const config::Config& config,
-                                                              std::vector<std::string> stores) {
+                                                              const config::Config& config) {
   config::MountOptions plain;
   plain.config = config;
   TRY(uids, ids.uid_mapper(plain));
   TRY(gids, ids.gid_mapper(plain));
-  return std::make_unique<StoreOwners>(ids, std::move(uids), std::move(gids), std::move(stores));
+  return std::make_unique<StoreOwners>(ids, std::move(uids), std::move(gids),
+                                       paths_of(config.engine.stores));
 }
 
 // Root is root's slot, and nobody else's, unless root is all that there is.

@@ -2,6 +2,7 @@
 // mount finds in a lower layer is what an engine has written through us. Called by: supervision.
 // Never: looks for a file: it is given one.
 #pragma once
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -13,10 +14,9 @@ namespace serving {
 
 class StoreOwners final : public seccomp::OwnerSource {
  public:
-  /// `stores`: absolute paths, as the engine names them.
+  /// The stores are those of the setting engine.stores.
   static base::Checked<std::unique_ptr<StoreOwners>> make(const Identities& ids,
-                                                          const config::Config& config,
-                                                          std::vector<std::string> stores);
+                                                          const config::Config& config);
   StoreOwners(const Identities& ids, fusefs::IdMapper uids, fusefs::IdMapper gids,
               std::vector<std::string> stores);
 

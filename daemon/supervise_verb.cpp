@@ -16,7 +16,7 @@ Answered verb_supervise(Call& call) {
   auto mode = seccomp::mode_named(text_of(call.args, "mode"));
   auto profile = seccomp::profile_named(text_of(call.args, "profile"));
   if (!mode) return base::refuse("\"mode\" must be map, slot or engine");
-  if (!profile) return base::refuse("\"profile\" must be basic, full or engine");
+  if (!profile) return base::refuse("\"profile\" must be basic, full, engine or unpack");
   seccomp::ContainerInfo info{.id = text_of(call.args, "id"), .mode = *mode, .profile = *profile};
   constexpr std::size_t kMostId = 256;
   if (info.id.empty() || info.id.size() > kMostId)

@@ -4,12 +4,16 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdlib>
+#include <fstream>
+#include <string>
 #include <utility>
 
 #include "base/log.hpp"
 #include "daemon/notice_ledger.hpp"
 #include "daemon/refresh.hpp"
 #include "daemon/server.hpp"
+#include "daemon/store_owners.hpp"
 #include "seccomp/state_message.hpp"
 
 namespace serving {
@@ -52,6 +56,14 @@ std::string described(const seccomp::ContainerInfo& info) {
          " profile=" + std::string(seccomp::profile_name(info.profile));
 }
 
+unsigned filters_of(const std::string& task) {
+  std::ifstream status("/proc/" + task + "/status");
+  const std::string key = "Seccomp_filters:";
+  for (std::string line; std::getline(status, line);)
+    if (line.starts_with(key)) return static_cast<unsigned>(std::atoi(line.c_str() + key.size()));
+  return 0;
+}
+
 }  // namespace
 
 void SupervisionTotals::absorb(const seccomp::Container& container) {
@@ -76,6 +88,10 @@ Supervision::Supervision(Server& server, Keeper& keeper)
       keeper_(keeper),
       supervisor_(server.reactor(),
                   {server.identities().uid_slots, server.identities().gid_slots}) {
+  if (auto owners = StoreOwners::make(server.identities(), server.config())) {
+    owners_ = std::move(*owners);
+    supervisor_.owners = owners_.get();
+  }
   supervisor_.on_gone = [this](std::uint64_t number) { gone(number); };
   supervisor_.on_container_gone = [this](const seccomp::Container& container) {
     totals_.absorb(container);
@@ -91,6 +107,15 @@ Supervision::Supervision(Server& server, Keeper& keeper)
 }
 
 Supervision::~Supervision() = default;
+
+// More filters than we have ourselves: it, or who started it, has loaded one of ours. Asked only
+// while there is an engine, by who already is where engines are.
+bool Supervision::is_engine(pid_t tid) const {
+  bool any = false;
+  for (const auto& container : supervisor_.containers())
+    any |= container->info.mode == seccomp::Mode::engine;
+  return any && filters_of(std::to_string(tid)) > filters_of("self");
+}
 
 void Supervision::take_over() {
   NamedFds& inherited = keeper_.inherited();

@@ -19,6 +19,7 @@
 namespace serving {
 
 class Server;
+class StoreOwners;
 
 /// Of containers that are gone, so that no counter falls.
 struct SupervisionTotals {
@@ -48,6 +49,8 @@ class Supervision {
   /// `peer`: who has sent it, 0: not known. info.pid is only believed if it is of our pid
   /// namespace.
   base::Checked<base::Unit> add(base::Fd listener, seccomp::ContainerInfo info, pid_t peer);
+  /// Whether the thread, of our pid namespace, is of an image engine whose calls we answer.
+  bool is_engine(pid_t tid) const;
   std::size_t listeners() const { return supervisor_.listeners(); }
   /// A runtime is about to hand over a listener.
   bool expects_somebody() const { return socket_ && socket_->busy(); }
@@ -73,6 +76,7 @@ class Supervision {
 
   Server& server_;
   Keeper& keeper_;
+  std::unique_ptr<StoreOwners> owners_;
   seccomp::Supervisor supervisor_;
   std::unique_ptr<StateSocket> socket_;
   std::map<std::uint64_t, std::uint64_t> names_;  // listener -> its number with the keeper

@@ -161,7 +161,7 @@ std::vector<std::string> id_map_arguments(std::uint32_t own, std::span<const Sub
   return words;
 }
 
-base::Checked<base::Fd> open_pause_namespace() {
+base::Checked<PauseProcess> open_pause_process() {
   const char* runtime = std::getenv("XDG_RUNTIME_DIR");
   if (!runtime || runtime[0] != '/') return base::refuse("XDG_RUNTIME_DIR is not set to a path");
   std::string path = std::string(runtime) + "/libpod/tmp/pause.pid";
@@ -182,7 +182,21 @@ base::Checked<base::Fd> open_pause_namespace() {
   uid_t owner = static_cast<uid_t>(-1);
   if (::ioctl(ns.get(), NS_GET_OWNER_UID, &owner) != 0 || owner != ::geteuid())
     return base::refuse(process + ": its user namespace is not ours");
-  return ns;
+  base::Fd mounts(::open((process + "/ns/mnt").c_str(), O_RDONLY | O_CLOEXEC));
+  return PauseProcess{std::move(ns), std::move(mounts)};
+}
+
+base::Checked<base::Fd> open_pause_namespace() {
+  TRY(pause, open_pause_process());
+  return std::move(pause.users);
+}
+
+base::Checked<base::Unit> enter_pause_process(const PauseProcess& pause) {
+  if (::setns(pause.users.get(), CLONE_NEWUSER) != 0)
+    return tl::unexpected(because("podman's user namespace"));
+  if (::setns(pause.mounts.get(), CLONE_NEWNS) != 0)
+    return tl::unexpected(because("podman's mount namespace"));
+  return become_root();
 }
 
 base::Checked<std::string> enter_user_namespace() {

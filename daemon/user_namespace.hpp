@@ -23,6 +23,14 @@ base::Checked<std::string> enter_user_namespace();
 /// The result is a descriptor of that namespace.
 base::Checked<base::Fd> open_pause_namespace();
 
+/// Its namespaces of users and of mounts, checked as above.
+struct PauseProcess {
+  base::Fd users, mounts;
+};
+base::Checked<PauseProcess> open_pause_process();
+/// The calling process, which has one thread, becomes root there. Its working directory is "/".
+base::Checked<base::Unit> enter_pause_process(const PauseProcess& pause);
+
 /// A range of /etc/subuid or /etc/subgid.
 struct SubIds {
   std::uint32_t first = 0, count = 0;

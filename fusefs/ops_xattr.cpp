@@ -29,7 +29,8 @@ bool is_outside(const Overlay& fs, std::uint32_t pid) {
 
 // Podman writes the user.* names that it sees into the layers that it commits. So where the shown
 // number is not the owner's the owner is told, else a committed file of 60000 would be its slot's
-// for ever. A container has mounts or ids of its own, and is told nothing.
+// for ever. A container has mounts or ids of its own, and is told nothing; nor is an engine under
+// our supervisor, which sees the owners themselves, and must not have them twice in what it writes.
 std::string told_owner(const Overlay& fs, const Request& request, std::string_view name) {
   bool uid = name == identity::kUidXattr;
   if (!uid && name != identity::kGidXattr) return {};
@@ -37,6 +38,7 @@ std::string told_owner(const Overlay& fs, const Request& request, std::string_vi
   if (node.type != identity::NodeType::file && !node.is_dir()) return {};
   if (!fs.uids().shown_as_other(node.uid) && !fs.gids().shown_as_other(node.gid)) return {};
   if (!is_outside(fs, request.header.pid)) return {};
+  if (fs.knows_owners && fs.knows_owners(request.header.pid)) return {};
   return std::to_string(uid ? node.uid : node.gid);
 }
 

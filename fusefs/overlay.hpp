@@ -111,6 +111,8 @@ class Overlay {
 
   /// The namespaces of whoever mounted us, as namespaces_of() has them; "": not known.
   std::string mounted_in;
+  /// Whether a thread is shown true owners by other means; not set: none is.
+  std::function<bool(std::uint32_t pid)> knows_owners;
 
   // --- attributes (attributes.cpp) ---
   base::Result<> set_owner(Node* node, Owner owner, const Caller& caller);

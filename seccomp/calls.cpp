@@ -20,8 +20,9 @@ constexpr std::uint8_t bit(Profile profile) {
 }
 constexpr std::uint8_t kFull = bit(Profile::full);
 constexpr std::uint8_t kEngine = bit(Profile::engine);
+constexpr std::uint8_t kEngines = kEngine | bit(Profile::unpack);
 constexpr std::uint8_t kIds = bit(Profile::basic) | kFull;  // changes, takes or tells ids
-constexpr std::uint8_t kOwners = kIds | kEngine;            // changes owners
+constexpr std::uint8_t kOwners = kIds | kEngines;           // changes owners
 constexpr std::uint8_t kShown = kFull | kEngine;            // tells owners
 
 // Arguments of type int: the upper half of the register means nothing.
@@ -203,12 +204,12 @@ constexpr Row kRows[] = {
     row("lgetxattr", 192, 9, 230, kLinkAcl),
     row("fgetxattr", 193, 10, 231, kFileAcl),
     row("mknod", 133, kNone, 14,
-        {.profiles = kEngine,
+        {.profiles = kEngines,
          .when = kDevice1,
          .where = {.path = 0, .data = 1, .no_follow = true},
          .later = on_mknod}),
     row("mknodat", 259, 33, 297,
-        {.profiles = kEngine,
+        {.profiles = kEngines,
          .when = kDevice2,
          .where = {.directory = 0, .path = 1, .data = 2, .no_follow = true},
          .later = on_mknod}),

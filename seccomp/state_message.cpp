@@ -14,8 +14,11 @@ constexpr std::size_t kMostName = 256;  // of a container: podman's are 64 chara
 
 constexpr std::array<std::pair<std::string_view, Mode>, 3> kModes = {
     {{"map", Mode::map}, {"slot", Mode::slot}, {"engine", Mode::engine}}};
-constexpr std::array<std::pair<std::string_view, Profile>, 3> kProfiles = {
-    {{"basic", Profile::basic}, {"full", Profile::full}, {"engine", Profile::engine}}};
+constexpr std::array<std::pair<std::string_view, Profile>, 4> kProfiles = {
+    {{"basic", Profile::basic},
+     {"full", Profile::full},
+     {"engine", Profile::engine},
+     {"unpack", Profile::unpack}}};
 
 template <class Names, class T>
 std::string_view name_in(const Names& names, T value) {

@@ -24,7 +24,9 @@ std::unique_ptr<StoreOwners> make_store() {
       std::make_shared<identity::LiveSlots>(*pool, pool->hash_range(), identity::Rule::wide,
                                             identity::Window{}, identity::Collisions::native);
   Identities ids{*pool, *pool, slots, slots, true};
-  auto made = StoreOwners::make(ids, {}, {"/store"});
+  config::Config config;
+  config.engine.stores = "/store/:relative:/other";
+  auto made = StoreOwners::make(ids, config);
   return made ? std::move(*made) : nullptr;
 }
 
@@ -108,6 +110,12 @@ TEST_F(StoreOwnersTest, IdsThatTheKernelKnowsAreItsOwn) {
   EXPECT_EQ(chown("f", 0, 0), 0);
   EXPECT_EQ(owner("f"), (Owner{0, 0}));
   EXPECT_EQ(disk("f"), (Owner{0, 0}));
+}
+
+TEST_F(StoreOwnersTest, StoresAreAbsolute) {
+  auto stores = store_->stores();
+  EXPECT_EQ(std::vector<std::string>(stores.begin(), stores.end()),
+            (std::vector<std::string>{"/store", "/other"}));
 }
 
 TEST_F(StoreOwnersTest, SetIdBitsGoAsTheKernelHasIt) {
