@@ -139,6 +139,7 @@ void Rig::handle(Notice notice) {
   switch (injector.expects(notice)) {
     case seccomp::Expected::resume:
       ++resumed;
+      if (on_resume) on_resume(notice);
       send(notice.id, Answer::resume());
       return;
     case seccomp::Expected::again:
@@ -157,6 +158,7 @@ void Rig::take() {
     pollfd asked{listener_.get(), POLLIN, 0};
     if (::poll(&asked, 1, 0) != 1) return;
     if (asked.revents & POLLIN) {
+      if (on_poll) on_poll();
       seccomp_notif raw{};
       if (::ioctl(listener_.get(), SECCOMP_IOCTL_NOTIF_RECV, &raw) != 0) continue;
       Notice notice{raw.id,        static_cast<pid_t>(raw.pid),  raw.data.nr,
@@ -210,6 +212,12 @@ void Rig::begin(const Start& start, std::function<int()> body) {
   }
   listener_ = receive_descriptor(ours.get());
   EXPECT_TRUE(listener_.valid()) << "the tracee could not load its filter";
+}
+
+void Rig::adopt(const Rig& other) {
+  child = other.child;
+  killable_ = other.killable_;
+  listener_ = base::Fd(::dup(other.listener_.get()));
 }
 
 int Rig::run(const Start& start, std::function<int()> body, Decide decide) {

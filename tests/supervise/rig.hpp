@@ -60,6 +60,13 @@ class Rig {
   unsigned resumed = 0, restarted = 0, begun = 0, ended = 0;
   /// Called before each notification is handled.
   std::function<void(const seccomp::Notice&)> on_notice;
+  /// The same for one that is to be answered "continue", and before one is received.
+  std::function<void(const seccomp::Notice&)> on_resume;
+  std::function<void()> on_poll;
+  /// The child of another rig, in another process.
+  void adopt(const Rig& other);
+  /// Sends error -512.
+  void restart(std::uint64_t id) { send(id, seccomp::Answer::fail(512)); }
   pid_t child = -1;
 
  private:
