@@ -106,6 +106,7 @@ int Injector::State::try_seize(Job& job) {
   const int error = seize(job.tid());
   if (error != 0) return error;
   jobs[job.tid()] = &job;
+  job.traced.begin();
   ptrace_call(PTRACE_INTERRUPT, job.tid());
   return 0;
 }

@@ -26,6 +26,7 @@ Traced::~Traced() {
 
 bool Traced::look() {
   if (status_ || over_) return true;
+  if (!begun_) return false;
   int status = 0;
   pid_t who = ::waitpid(tid_, &status, __WALL | WNOHANG);
   if (who == 0 || (who < 0 && errno == EINTR)) return false;
@@ -64,10 +65,11 @@ void Stops::on_signal() {
   look_at_all();
 }
 
-// One signal may stand for many: who sent it does not matter.
+// One signal may stand for many: who sent it does not matter. One that nobody waits for stands, and
+// can only have been killed: its parent, or its pid namespace, waits for us to have seen it.
 void Stops::look_at_all() {
   for (Traced* one : all_)
-    if (one->waiter_ && one->look())
+    if (one->look() && one->waiter_)
       reactor_.defer([waiter = std::exchange(one->waiter_, nullptr)] { waiter.resume(); });
 }
 

@@ -31,6 +31,8 @@ class Traced {
     std::optional<int> await_resume() const;
   };
   Next next() { return Next{*this}; }
+  /// It is ours from now on.
+  void begin() { begun_ = true; }
   /// No ptrace call may be made any more: the number may be somebody else's.
   bool over() const { return over_; }
   /// Asks the kernel; true: next() has something.
@@ -42,7 +44,7 @@ class Traced {
   Stops& stops_;
   const pid_t tid_;
   std::optional<int> status_;
-  bool over_ = false;
+  bool begun_ = false, over_ = false;
   std::coroutine_handle<> waiter_;
 };
 

@@ -4,9 +4,11 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <csignal>
 #include <cstring>
 #include <thread>
 
@@ -83,6 +85,43 @@ TEST(OwnMount, AListInIt) {
       other_groups);
   EXPECT_EQ(status, 0);
   EXPECT_EQ(rig.ran, std::vector<Ran>{Ran::done});
+}
+
+// Who is killed while its memory does not come is dead for its parent, too.
+TEST(OwnMount, AListThatNeverComes) {
+  Rig rig;
+  FuseFile file(*rig.reactor, std::string(kSize, 'p'));
+  struct Seen {
+    std::atomic<bool> reading, released;
+  };
+  auto& seen = shared<Seen>();
+  ring::Timer later;
+  file.hold([&] {
+    seen.reading = true;
+    later = rig.reactor->after(1000, [&] {
+      seen.released = true;
+      file.release();
+    });
+  });
+  std::string name = file.path();
+  int status = rig.run(
+      {{SYS_setgroups}, false, kPool},
+      [name, &seen] {
+        pid_t child = ::fork();
+        if (child == 0) {
+          char* bytes = evicted(name);
+          ::_exit(static_cast<int>(::syscall(SYS_setgroups, 2, bytes)));
+        }
+        while (!seen.reading) ::usleep(100);
+        ::usleep(50'000);
+        ::kill(child, SIGKILL);
+        int state = 0;
+        if (::waitpid(child, &state, 0) != child || !WIFSIGNALED(state)) return 1;
+        return seen.released ? 2 : 0;
+      },
+      other_groups);
+  EXPECT_EQ(status, 0);
+  EXPECT_EQ(rig.ran, std::vector<Ran>{Ran::gone});
 }
 
 ring::Task<Answer> size_of_file(Rig& rig, Notice notice) {
