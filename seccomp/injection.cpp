@@ -326,6 +326,7 @@ Injector::~Injector() = default;
 
 ring::Task<Ran> Injector::run(Notice notice, Rerun rerun, bool, std::function<void()> restart) {
   State& state = *state_;
+  state.tracees.changes(notice.tid);
   Injected injected{notice.tid, notice, notice.arguments, 0};
   for (unsigned i = 0; i < 6; ++i)
     if (rerun.arguments[i]) injected.arguments[i] = *rerun.arguments[i];

@@ -15,6 +15,7 @@
 #include <list>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 
 #include "seccomp/remote_file.hpp"
 
@@ -109,6 +110,9 @@ struct Tracees::State {
   Turns openings, readings, writings;
   std::list<Known> recent;  // newest use first
   std::unordered_map<pid_t, std::list<Known>::iterator> by_tid;
+  // A look at the thread whose call has just come, for the one who answers it.
+  pid_t seen_tid = 0;
+  PidfdInfo seen{};
   bool by_pidfd = true;  // the kernel has PIDFD_GET_INFO
 
   Known* find(pid_t tid) {
@@ -156,6 +160,17 @@ struct Tracees::State {
     by_tid.clear();
     return info_by_status(tid);
   }
+  std::optional<std::uint64_t> namespace_of(pid_t tid, PidfdInfo& info) {
+    Known* known = nullptr;
+    auto found = look(tid, &known);
+    if (!found) return std::nullopt;
+    info = *found;
+    if (known && known->user_namespace && !known->moved) return known->user_namespace;
+    struct stat file;
+    if (::stat(proc_path(tid, "ns/user").c_str(), &file) != 0) return std::nullopt;
+    if (known) known->user_namespace = file.st_ino;
+    return file.st_ino;
+  }
 };
 
 Tracees::Tracees(ring::Reactor& reactor) : state_(std::make_unique<State>(reactor)) {}
@@ -166,7 +181,8 @@ ring::Reactor& Tracees::reactor_of() const {
 }
 
 std::optional<Credentials> Tracees::credentials(pid_t tid) {
-  auto info = state_->look(tid);
+  const bool seen = tid != 0 && std::exchange(state_->seen_tid, 0) == tid;
+  auto info = seen ? std::optional(state_->seen) : state_->look(tid);
   if (!info) return std::nullopt;
   return Credentials{{info->ruid, info->euid, info->suid, info->fsuid},
                      {info->rgid, info->egid, info->sgid, info->fsgid}};
@@ -179,18 +195,19 @@ std::optional<pid_t> Tracees::process(pid_t tid) {
 }
 
 std::optional<std::uint64_t> Tracees::user_namespace(pid_t tid) {
-  Known* known = nullptr;
-  if (!state_->look(tid, &known)) return std::nullopt;
-  if (known && known->user_namespace && !known->moved) return known->user_namespace;
-  struct stat file;
-  if (::stat(proc_path(tid, "ns/user").c_str(), &file) != 0) return std::nullopt;
-  if (known) known->user_namespace = file.st_ino;
-  return file.st_ino;
+  PidfdInfo info{};
+  auto found = state_->namespace_of(tid, info);
+  if (found) state_->seen_tid = tid, state_->seen = info;
+  return found;
 }
 
 void Tracees::moved(pid_t tid) {
   Known* known = nullptr;
   if (state_->look(tid, &known) && known) known->moved = true;
+}
+
+void Tracees::changes(pid_t tid) {
+  if (state_->seen_tid == tid) state_->seen_tid = 0;
 }
 
 ring::Task<std::optional<std::vector<identity::Id>>> Tracees::groups(pid_t tid) {
@@ -211,7 +228,8 @@ ring::Task<std::string> Tracees::status_word(pid_t tid, std::string name) {
 }
 
 ring::Task<bool> Tracees::turn(Kind kind, pid_t tid, Turns::Turn& turn) {
-  auto container = user_namespace(tid);
+  PidfdInfo info;
+  auto container = state_->namespace_of(tid, info);
   if (!container) co_return false;
   Turns& turns = kind == Kind::read    ? state_->readings
                  : kind == Kind::write ? state_->writings

@@ -40,13 +40,17 @@ class Tracees {
   Tracees& operator=(const Tracees&) = delete;
 
   /// Now. Nothing: the thread is gone, or hidden from us. Inline and cheap (a cached pidfd and
-  /// PIDFD_GET_INFO, Linux 6.13; /proc before). At most 1,024 pidfds are kept.
+  /// PIDFD_GET_INFO, Linux 6.13; /proc before). At most 1,024 pidfds are kept. What
+  /// user_namespace() has just seen of the same thread is used once: who waits for us changes
+  /// nothing.
   std::optional<Credentials> credentials(pid_t tid);
   /// Inode of the thread's user namespace. Cached with the pidfd: the filter tells us of unshare
   /// and setns, which `moved` is then called for.
   std::optional<std::uint64_t> user_namespace(pid_t tid);
   /// The thread is about to enter another user namespace: look each time from now on.
   void moved(pid_t tid);
+  /// Its credentials are about to change.
+  void changes(pid_t tid);
   /// Supplementary groups as our namespace numbers them. /proc is read by the ring: the reader of
   /// a dying task may be the one who has to write back what it had mapped, into our own mount.
   ring::Task<std::optional<std::vector<identity::Id>>> groups(pid_t tid);

@@ -103,6 +103,32 @@ TEST(Tracee, UserNamespaces) {
   EXPECT_EQ(*seen[2], *seen[3]);
 }
 
+// A look is used once, and not at all when the thread has changed meanwhile.
+TEST(Tracee, ALookIsNotUsedForAnotherCall) {
+  Rig rig;
+  std::vector<identity::Id> seen;
+  auto look = [&seen](Rig& its, Notice notice) -> ring::Task<Answer> {
+    if (notice.number == SYS_setresuid) {
+      its.tracees.user_namespace(notice.tid);
+      return to_slot(its, notice);
+    }
+    if (notice.arguments[0] == 1) its.tracees.user_namespace(notice.tid);
+    for (int i = 0; i < 2; ++i)
+      if (auto who = its.tracees.credentials(notice.tid)) seen.push_back(who->uids.effective);
+    return [](Rig*) -> ring::Task<Answer> { co_return Answer::value(0); }(&its);
+  };
+  int status = rig.run(
+      {{kAsk, SYS_setresuid}, false, kPool},
+      [] {
+        if (ask(1) != 0 || ::syscall(SYS_setresuid, -1, 60000, -1) != 0 || ask(0) != 0) return 1;
+        return ask(1) != 0 ? 2 : 0;
+      },
+      look);
+  EXPECT_EQ(status, 0);
+  const identity::Id slot = 1000 + kSlot;
+  EXPECT_EQ(seen, (std::vector<identity::Id>{0, 0, slot, slot, slot, slot}));
+}
+
 TEST(Tracee, MoreThreadsThanAreRemembered) {
   Rig rig;
   unsigned wrong = 0;
