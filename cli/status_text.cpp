@@ -108,9 +108,22 @@ std::string mounts_text(const Json& mounts) {
   return table.empty() ? "no mounts\n" : table.text();
 }
 
+std::string containers_text(const Json& status) {
+  Table table({"<CONTAINER", "<MODE", "<PROFILE", "FILTERS", "UIDS", "GIDS", "CALLS", "P50 us",
+               "P99 us", "WAITING", "VIRTUAL"});
+  const Json& list = at(status, "/containers");
+  for (const Json& one : list.is_array() ? list : Json::array())
+    table.add({word(one, "/id"), word(one, "/mode"), word(one, "/profile"),
+               count(one, "/listeners"), count(one, "/uid_count"), count(one, "/gid_count"),
+               count(one, "/all_calls/count"), count(one, "/all_calls/p50_us"),
+               count(one, "/all_calls/p99_us"), count(one, "/waiting"),
+               count(one, "/virtual_answers")});
+  return table.empty() ? "" : "\n" + table.text();
+}
+
 std::string status_text(const Json& status) {
   return head(status) + figures(status) + slots(status, "uid") + slots(status, "gid") + "\n" +
-         mounts_text(status);
+         mounts_text(status) + containers_text(status);
 }
 
 std::string inflight_text(const Json& inflight) {

@@ -8,6 +8,8 @@
 namespace cli {
 
 std::string status_text(const nlohmann::json& status);
+/// "" if there are none.
+std::string containers_text(const nlohmann::json& status);
 std::string mounts_text(const nlohmann::json& mounts);
 std::string inflight_text(const nlohmann::json& inflight);
 std::string reload_text(const nlohmann::json& reloaded);

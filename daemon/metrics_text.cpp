@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "fusefs/op_table.hpp"
+#include "seccomp/state_message.hpp"
 
 namespace serving {
 namespace {
@@ -142,6 +143,45 @@ void control(Text& text, const ControlStatus& control) {
     text.sample(fmt::format("reason=\"{}\"", kind), count);
 }
 
+void supervision(Text& text, const SupervisionStatus& supervision) {
+  const SupervisionTotals& totals = supervision.totals;
+  text.only("containers", "gauge", "Containers and commands whose calls are answered.",
+            std::uint64_t{supervision.containers.size()});
+  text.only("containers_total", "counter", "Containers since the start.", totals.containers);
+  text.only("listeners", "gauge", "Filters that are listened to.",
+            std::uint64_t{supervision.listeners});
+  text.only("listeners_total", "counter", "Filters since the start.", totals.listeners);
+  text.family("calls_total", "counter", "System calls answered, by name.");
+  for (const auto& [name, times] : totals.calls)
+    text.sample(fmt::format("call=\"{}\"", name), times.count());
+  text.family("call_duration_seconds", "histogram",
+              "Time from receiving a call to having answered it, by name.");
+  for (const auto& [name, times] : totals.calls)
+    histogram(text, fmt::format("call=\"{}\"", name), times);
+  text.only("virtual_answers_total", "counter", "Calls of tasks that somebody else traces.",
+            totals.virtual_answers);
+  text.only("calls_refused_total", "counter", "Calls for which there was no room or no permission.",
+            totals.refused);
+  text.only("calls_gone_total", "counter", "Calls whose task had left before the answer.",
+            totals.gone);
+  auto each = [&](std::string_view name, std::string_view type, std::string_view help,
+                  auto&& value) {
+    text.family(name, type, help);
+    for (const auto& one : supervision.containers)
+      text.sample(
+          fmt::format("container=\"{}\",mode=\"{}\",namespace=\"{}\"", escape_label(one->info.id),
+                      seccomp::mode_name(one->info.mode), one->user_namespace),
+          static_cast<std::uint64_t>(value(*one)));
+  };
+  each("container_calls_total", "counter", "Calls of a container.", [](const auto& container) {
+    std::uint64_t sum = 0;
+    for (const auto& [name, times] : container.calls) sum += times.count();
+    return sum;
+  });
+  each("container_waiting", "gauge", "Calls of a container that wait.",
+       [](const auto& container) { return container.under_way; });
+}
+
 void process(Text& text, const Status& status) {
   text.only("restarts_total", "counter", "Daemons that took over from one before.",
             status.restarts);
@@ -215,6 +255,7 @@ std::string metrics_text(const Status& status) {
   changes(text, status.changes);
   mounts(text, status);
   slots(text, status);
+  supervision(text, status.supervision);
   for (const ControlStatus& one : status.control) control(text, one);
   process(text, status);
   return text.take();

@@ -133,6 +133,11 @@ Status take_status(Server& server, const Control* control) {
   out.last_takeover_s = totals.last_takeover_seconds;
   out.uid_slots = slot_status(*server.identities().uid_slots);
   out.gid_slots = slot_status(*server.identities().gid_slots);
+  if (const Supervision* supervision = server.supervision)
+    out.supervision = {.socket = supervision->socket(),
+                       .listeners = supervision->listeners(),
+                       .containers = supervision->supervisor().containers(),
+                       .totals = supervision->totals()};
   if (control) out.control.push_back(control_status(*control));
   out.ring = server.reactor().engine_state();
   out.ring_operations = server.reactor().deferred_operations();

@@ -5,11 +5,13 @@
 #pragma once
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "daemon/protocol.hpp"
+#include "daemon/supervision.hpp"
 #include "fusefs/overlay.hpp"
 #include "fusefs/session_stats.hpp"
 #include "identity/live_slots.hpp"
@@ -54,6 +56,13 @@ struct ControlStatus {
   std::map<std::string, std::uint64_t> rejected;
 };
 
+struct SupervisionStatus {
+  std::string socket;  // for runtimes; "": nobody listens
+  std::size_t listeners = 0;
+  std::vector<std::shared_ptr<const seccomp::Container>> containers;
+  SupervisionTotals totals;  // those that are gone as well
+};
+
 struct ProcessStatus {
   std::int64_t pid = 0;
   std::uint64_t rss_bytes = 0, fds = 0, fd_limit = 0;
@@ -73,6 +82,7 @@ struct Status {
   std::uint64_t restarts = 0, mounts_lost = 0, requests_lost = 0;
   double last_takeover_s = 0;
   SlotStatus uid_slots, gid_slots;
+  SupervisionStatus supervision;
   std::vector<ControlStatus> control;  // one, or none: a mount served by a process of its own
   ring::EngineState ring;
   std::uint64_t ring_operations = 0;
@@ -85,6 +95,8 @@ MountStatus status_of(const Served& served);
 
 /// With `detail` also each operation of each mount.
 Json mounts_json(const Status& status, bool detail);
+Json containers_json(const Status& status);  // status_containers.cpp
+Json supervision_json(const Status& status);
 Json status_json(const Status& status);
 Json inflight_json(const Server& server);
 /// Counts and times by operation: {"lookup": {"requests": 7, "p99_us": 21.5, …}, …}.

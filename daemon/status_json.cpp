@@ -140,7 +140,9 @@ Json status_json(const Status& status) {
       {"uptime_s", millis(status.uptime_s)},
       {"namespace", {{"uid_map", status.uid_map}, {"gid_map", status.gid_map}}},
       {"mounts", mounts_json(status, false)},
+      {"containers", containers_json(status)},
       {"listeners", Json::array()},
+      {"supervision", supervision_json(status)},
       {"totals", std::move(totals)},
       {"caches", caches_json(status)},
       {"slots", {{"uid", slots_json(status.uid_slots)}, {"gid", slots_json(status.gid_slots)}}},
@@ -205,6 +207,7 @@ void report_status(Server& server, const Control* control) {
   tell("daemon.status", whole);
   for (const char* part : {"totals", "caches", "recovery", "ring", "process"})
     tell(std::string("daemon.") + part, whole[part]);
+  for (const Json& container : whole["containers"]) tell("container.status", container);
   for (const Json& mount : mounts_json(status, true)) {
     tell("mount.status", mount);
     for (const auto& [op, row] : mount["operations"].items()) {

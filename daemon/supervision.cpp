@@ -128,6 +128,7 @@ void Supervision::take_over() {
     if (error != std::errc()) continue;
     (stop == end ? found[name].first : found[name].second) = std::move(fd);
   }
+  inherited_ = {take(inherited, kSocket), take(inherited, kSocketLock), {}};
   std::erase_if(inherited, [](const auto& one) { return one.first.starts_with(kListen); });
   for (auto& [name, fds] : found) {
     last_name_ = std::max(last_name_, name);
@@ -165,11 +166,9 @@ void Supervision::listen_beside(const std::string& control) {
     take_state(std::move(text), std::move(fds), peer);
   };
   std::string path = state_socket_beside(control);
-  NamedFds& inherited = keeper_.inherited();
-  base::Fd socket = take(inherited, kSocket), lock = take(inherited, kSocketLock);
-  base::Checked<Listening> listening =
-      socket.valid() ? base::Checked<Listening>(Listening{std::move(socket), std::move(lock), path})
-                     : listen_at(path);
+  inherited_.path = path;
+  auto listening =
+      inherited_.socket.valid() ? base::Checked<Listening>(std::move(inherited_)) : listen_at(path);
   if (!listening) {
     log::line(log::Level::warning, "supervise.no_socket",
               "error=" + log::quoted(listening.error().message));

@@ -78,6 +78,7 @@ class Supervision {
   Keeper& keeper_;
   std::unique_ptr<StoreOwners> owners_;
   seccomp::Supervisor supervisor_;
+  Listening inherited_;  // the socket of the daemon before us, until listen_beside()
   std::unique_ptr<StateSocket> socket_;
   std::map<std::uint64_t, std::uint64_t> names_;  // listener -> its number with the keeper
   std::uint64_t last_name_ = 0;

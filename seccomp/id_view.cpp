@@ -66,7 +66,10 @@ Id IdView::number_of(Id slot, Id true_id) const {
 
 Id IdView::carrier(Id true_id) {
   if (true_id == kNoId) return kNoId;
-  return carries_itself(true_id) ? true_id : number_of(slots_->claim(true_id), true_id);
+  Id number = carries_itself(true_id) ? true_id : number_of(slots_->claim(true_id), true_id);
+  constexpr std::size_t kMostAsked = 4096;
+  if (number != kNoId && asked_.size() < kMostAsked) asked_.insert(truth_of_carrier(number));
+  return number;
 }
 
 bool IdView::has(Id true_id) const {

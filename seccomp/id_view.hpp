@@ -7,6 +7,7 @@
 #pragma once
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <vector>
 
 #include "base/result.hpp"
@@ -42,6 +43,8 @@ class IdView {
   /// Whether any number can mean another id than itself at the moment. False: there is nothing to
   /// translate, every call may go on as it is. O(1) while no slot is given.
   bool translates() const;
+  /// The true ids that tasks of the container have asked to be; the first 4,096 of them.
+  const std::set<Id>& asked() const { return asked_; }
 
  private:
   Id inside(Id slot) const;
@@ -54,6 +57,7 @@ class IdView {
   identity::Pool map_;
   std::vector<identity::Extent> by_slot_;  // the map once more, sorted by `outside`
   std::shared_ptr<identity::LiveSlots> slots_;
+  std::set<Id> asked_;
   mutable std::uint64_t seen_changes_ = UINT64_MAX;
   mutable bool translates_ = false;
 };

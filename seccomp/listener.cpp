@@ -189,8 +189,10 @@ static const Row* row_for(Supervisor& supervisor, const Container& container,
 void Listener::handle(const Notice& notice) {
   std::int64_t since = base::monotonic_ns();
   if (log_) log_->begin(notice);
-  if (!container_ && notice.tid != 0) {
-    if (auto found = hooks_.find_container(*this, notice.tid)) belongs_to(std::move(found));
+  if (!container_ && !foreign_ && notice.tid != 0) {
+    auto found = hooks_.find_container(*this, notice.tid);
+    foreign_ = !found && found.error().value != ESRCH;
+    if (found) belongs_to(std::move(*found));
   }
   switch (supervisor_.injector().expects(notice)) {
     case Expected::no: break;

@@ -38,8 +38,9 @@ class NoticeFd {
 class Listener : public std::enable_shared_from_this<Listener> {
  public:
   struct Hooks {
-    /// The container that a task is of, which makes the first call; nullptr: it can not be seen.
-    std::function<std::shared_ptr<Container>(const Listener&, pid_t)> find_container;
+    /// The container that a task is of, which makes the first call. ESRCH: it is gone; anything
+    /// else: we shall never know.
+    std::function<base::Result<std::shared_ptr<Container>>(const Listener&, pid_t)> find_container;
     std::function<void()> on_gone;
     std::function<void()> after_call;  // of a handler which may have given ids slots
   };
@@ -78,6 +79,7 @@ class Listener : public std::enable_shared_from_this<Listener> {
   ring::Watch watch_;
   bool draining_ = false;
   bool ended_ = false;
+  bool foreign_ = false;  // of a user namespace that we can not look into: its calls go on
 };
 
 }  // namespace seccomp

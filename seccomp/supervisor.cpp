@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <map>
 #include <utility>
 
@@ -13,6 +15,7 @@
 namespace seccomp {
 namespace {
 
+// 0, with errno: it is gone, or a process of a namespace that is not below ours.
 std::uint64_t user_namespace_of(const std::string& process) {
   struct stat found;
   return ::stat(("/proc/" + process + "/ns/user").c_str(), &found) == 0 ? found.st_ino : 0;
@@ -43,14 +46,17 @@ std::string as_own(const std::string& map_text) {
   return text;
 }
 
-std::optional<Origin> origin_of(pid_t pid) {
+// ESRCH: it is gone. Else: its namespace is none of ours.
+base::Result<Origin> origin_of(pid_t pid) {
   std::string process = std::to_string(pid);
-  Origin origin{.user_namespace = user_namespace_of(process),
-                .uid_map = read_map(process, "uid_map"),
-                .gid_map = read_map(process, "gid_map")};
+  Origin origin;
+  origin.user_namespace = user_namespace_of(process);
+  if (origin.user_namespace == 0) return base::fail(errno == ENOENT ? ESRCH : errno);
+  origin.uid_map = read_map(process, "uid_map");
+  origin.gid_map = read_map(process, "gid_map");
   // Asked once more: the process may have gone, and its number be another's.
-  bool same = origin.user_namespace != 0 && user_namespace_of(process) == origin.user_namespace;
-  if (!same || origin.uid_map.empty() || origin.gid_map.empty()) return std::nullopt;
+  bool same = user_namespace_of(process) == origin.user_namespace;
+  if (!same || origin.uid_map.empty() || origin.gid_map.empty()) return base::fail(ESRCH);
   if (origin.user_namespace == user_namespace_of("self")) {
     origin.uid_map = as_own(origin.uid_map);
     origin.gid_map = as_own(origin.gid_map);
@@ -75,10 +81,11 @@ struct Supervisor::State {
   };
   std::map<pid_t, Where> injected;  // where an injection under way is written down
   std::uint64_t runs = 0;
+  base::log::Limiter unknown{20};
   std::uint64_t last = 0;
 
   std::shared_ptr<Container> container_of(const ContainerInfo& info, const Origin& origin);
-  std::shared_ptr<Container> first_call(const Listener& listener, pid_t tid);
+  base::Result<std::shared_ptr<Container>> first_call(const Listener& listener, pid_t tid);
   void gone(std::uint64_t number);
   void look_for_moves();
 };
@@ -105,11 +112,23 @@ std::shared_ptr<Container> Supervisor::State::container_of(const ContainerInfo& 
   return made;
 }
 
-std::shared_ptr<Container> Supervisor::State::first_call(const Listener& listener, pid_t tid) {
+base::Result<std::shared_ptr<Container>> Supervisor::State::first_call(const Listener& listener,
+                                                                       pid_t tid) {
   auto origin = origin_of(tid);
-  if (!origin) return nullptr;
-  if (listener.log()) listener.log()->origin(*origin);
-  return container_of(listener.info(), *origin);
+  auto container = origin ? container_of(listener.info(), *origin) : nullptr;
+  if (container) {
+    if (listener.log()) listener.log()->origin(*origin);
+    return container;
+  }
+  int error = origin ? EINVAL : origin.error().value;
+  if (error != ESRCH)
+    base::log::limited(unknown, base::log::Level::error, "supervise.unknown",
+                       "container=" + base::log::quoted(listener.info().id) +
+                           " tid=" + std::to_string(tid) +
+                           " error=" + base::log::quoted(std::strerror(error)) +
+                           " reason=\"its user namespace is not below ours: all of its calls go "
+                           "on as they are\"");
+  return base::fail(error);
 }
 
 void Supervisor::State::gone(std::uint64_t number) {
@@ -188,7 +207,12 @@ base::Checked<std::uint64_t> Supervisor::add(base::Fd fd, const ContainerInfo& i
       std::make_shared<Listener>(*this, std::move(notices), info, std::move(log), std::move(hooks));
   auto origin = unfinished.origin;
   if (!origin && info.pid > 0) {
-    origin = origin_of(info.pid);
+    auto found = origin_of(info.pid);
+    if (!found && found.error().value != ESRCH)
+      return base::refuse("container " + info.id + ": the user namespace of process " +
+                          std::to_string(info.pid) +
+                          " is not below the daemon's: " + std::strerror(found.error().value));
+    if (found) origin = std::move(*found);
     if (origin && listener->log()) listener->log()->origin(*origin);
   }
   if (origin) {

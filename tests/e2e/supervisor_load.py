@@ -1,0 +1,48 @@
+#!/usr/bin/env python3
+"""supervisor_load.py SECONDS ID: changes its uids all the time and looks whether they are what it asked for.
+Prints one line: rounds=N errors=N slips=N longest_ms=N, slips: getuid was right and getresuid was not; the first errors go to stderr. Runs as root of a pool, under a filter.
+"""
+import os
+import sys
+import time
+
+
+def status(key):
+    with open("/proc/self/status", encoding="ascii") as file:
+        return next(line.split()[1] for line in file if line.startswith(key + ":"))
+
+
+def turn(one):
+    os.setresuid(one, one, 0)
+    found, real, effective = os.getresuid(), os.getuid(), os.geteuid()
+    if (real, effective) != (one, one):
+        raise RuntimeError("uids %s, wanted %s" % ((real, effective), one))
+    slipped = found != (one, one, 0)
+    os.setresuid(0, 0, 0)
+    if os.getresuid() != (0, 0, 0):
+        raise RuntimeError("not root again: %s" % (os.getresuid(),))
+    return slipped
+
+
+def main(seconds, one):
+    end, rounds, errors, slips, longest = time.monotonic() + seconds, 0, 0, 0, 0.0
+    while time.monotonic() < end:
+        start = time.monotonic()
+        try:
+            slips += turn(one)
+        except (OSError, RuntimeError) as error:
+            errors += 1
+            if errors < 5:
+                print("round %d: %s" % (rounds, error), file=sys.stderr)
+        longest = max(longest, time.monotonic() - start)
+        rounds += 1
+    for key, wanted in (("SigBlk", "0000000000000000"), ("TracerPid", "0")):
+        if status(key) != wanted:
+            errors += 1
+            print("%s is %s" % (key, status(key)), file=sys.stderr)
+    print("rounds=%d errors=%d slips=%d longest_ms=%d" % (rounds, errors, slips, longest * 1000))
+    return 1 if errors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(float(sys.argv[1]), int(sys.argv[2])))
