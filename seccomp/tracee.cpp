@@ -44,6 +44,19 @@ constexpr unsigned long kGetInfo = _IOWR(0xFF, 11, PidfdInfo);
 constexpr std::uint64_t kInfoCredentials = 3;  // PIDFD_INFO_PID | PIDFD_INFO_CREDS
 constexpr unsigned kPidfdThread = O_EXCL;      // Linux 6.9
 
+std::optional<PidfdInfo> info_of(const base::Fd& pidfd) {
+  PidfdInfo info{};
+  info.mask = kInfoCredentials;
+  if (::ioctl(pidfd.get(), kGetInfo, &info) != 0) return std::nullopt;
+  return info;
+}
+
+// Asked of ourselves: of others it may fail because they die.
+bool has_pidfd_info() {
+  base::Fd self(static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), kPidfdThread)));
+  return self.valid() && info_of(self);
+}
+
 std::string proc_path(pid_t tid, const char* name) {
   return "/proc/" + std::to_string(tid) + "/" + name;
 }
@@ -113,7 +126,7 @@ struct Tracees::State {
   // A look at the thread whose call has just come, for the one who answers it.
   pid_t seen_tid = 0;
   PidfdInfo seen{};
-  bool by_pidfd = true;  // the kernel has PIDFD_GET_INFO
+  const bool by_pidfd = has_pidfd_info();
 
   Known* find(pid_t tid) {
     auto found = by_tid.find(tid);
@@ -129,10 +142,7 @@ struct Tracees::State {
   }
   Known* open(pid_t tid) {
     base::Fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, tid, kPidfdThread)));
-    if (!pidfd.valid()) {
-      if (errno == EINVAL || errno == ENOSYS) by_pidfd = false;
-      return nullptr;
-    }
+    if (!pidfd.valid()) return nullptr;
     if (recent.size() >= kMostKnown) drop(recent.back().tid);
     recent.push_front(Known{tid, std::move(pidfd), std::nullopt, false});
     by_tid[tid] = recent.begin();
@@ -141,24 +151,17 @@ struct Tracees::State {
   // The thread as it is now; `known` is what is cached of it, and of no other that had its number.
   std::optional<PidfdInfo> look(pid_t tid, Known** known = nullptr) {
     if (tid <= 0) return std::nullopt;
-    for (bool cached = true; by_pidfd; cached = false) {
-      Known* one = cached ? find(tid) : open(tid);
-      if (!one && cached) continue;
-      if (!one) break;
-      PidfdInfo info{};
-      info.mask = kInfoCredentials;
-      if (::ioctl(one->pidfd.get(), kGetInfo, &info) == 0) {
-        if (known) *known = one;
-        return info;
-      }
-      if (errno == ENOTTY || errno == EINVAL) by_pidfd = false;  // before Linux 6.13
+    if (!by_pidfd) return info_by_status(tid);
+    Known* one = find(tid);
+    auto info = one ? info_of(one->pidfd) : std::nullopt;
+    if (!info) {  // not known, or another thread had this number
       drop(tid);
-      if (!cached) break;
+      one = open(tid);
+      info = one ? info_of(one->pidfd) : std::nullopt;
     }
-    if (by_pidfd) return std::nullopt;
-    recent.clear();
-    by_tid.clear();
-    return info_by_status(tid);
+    if (!info) drop(tid);
+    if (known && info) *known = one;
+    return info;
   }
   std::optional<std::uint64_t> namespace_of(pid_t tid, PidfdInfo& info) {
     Known* known = nullptr;

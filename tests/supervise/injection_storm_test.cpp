@@ -28,21 +28,26 @@ class Storm : public testing::TestWithParam<bool> {
 INSTANTIATE_TEST_SUITE_P(Wait, Storm, testing::Bool(),
                          [](const auto& one) { return one.param ? "Killable" : "Interruptible"; });
 
-// Sends `signals` in turn to `whom` until it is killed itself.
-pid_t sender(pid_t whom, std::vector<int> signals, useconds_t pause) {
-  pid_t child = ::fork();
-  if (child != 0) return child;
-  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-  for (std::size_t i = 0;; ++i) {
-    ::kill(whom, signals[i % signals.size()]);
-    ::usleep(pause);
+// Sends `signals` in turn to `whom`; ends with the last of them, so that nobody stays stopped.
+struct Sender {
+  Sender(pid_t whom, std::vector<int> signals, useconds_t pause) {
+    child = ::fork();
+    if (child != 0) return;
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    while (!over)
+      for (int number : signals) {
+        ::kill(whom, number);
+        ::usleep(pause);
+      }
+    ::_exit(0);
   }
-}
-
-void end_sender(pid_t child) {
-  ::kill(child, SIGKILL);
-  ::waitpid(child, nullptr, 0);
-}
+  void end() {
+    over = true;
+    ::waitpid(child, nullptr, 0);
+  }
+  std::atomic<bool>& over = shared<std::atomic<bool>>();
+  pid_t child = -1;
+};
 
 std::atomic<int> handled, handler_failed;
 
@@ -73,9 +78,9 @@ TEST_P(Storm, HandlersThatRestart) {
         action.sa_flags = SA_RESTART;
         action.sa_handler = [](int) { ++handled; };
         ::sigaction(SIGUSR1, &action, nullptr);
-        pid_t other = sender(::getpid(), {SIGUSR1}, 40);
+        Sender other(::getpid(), {SIGUSR1}, 40);
         int result = change_often(1500, false);
-        end_sender(other);
+        other.end();
         return result;
       },
       to_slot);
@@ -93,9 +98,9 @@ TEST_P(Storm, HandlersThatDoNotRestart) {
         struct sigaction action {};
         action.sa_handler = [](int) { ++handled; };
         ::sigaction(SIGUSR1, &action, nullptr);
-        pid_t other = sender(::getpid(), {SIGUSR1}, 40);
+        Sender other(::getpid(), {SIGUSR1}, 40);
         int result = change_often(1500, true);
-        end_sender(other);
+        other.end();
         return result;
       },
       to_slot);
@@ -121,9 +126,9 @@ TEST_P(Storm, HandlersThatCallThemselves) {
           errno = error;
         };
         ::sigaction(SIGUSR1, &action, nullptr);
-        pid_t other = sender(::getpid(), {SIGUSR1}, 300);
+        Sender other(::getpid(), {SIGUSR1}, 300);
         int result = change_often(1000, false);
-        end_sender(other);
+        other.end();
         return result;
       },
       to_slot);
@@ -132,18 +137,24 @@ TEST_P(Storm, HandlersThatCallThemselves) {
 
 TEST_P(Storm, StopsOfTheProcess) {
   Rig rig;
+  auto& between = shared<std::atomic<bool>>();  // two steps of an injection
+  rig.on_notice = [&](const seccomp::Notice&) {
+    between = std::count(rig.ran.begin(), rig.ran.end(), Ran::gone) > 0;
+  };
   int status = rig.run(
       start(),
-      [] {
+      [&between] {
         handled = 1;
-        pid_t other = sender(::getpid(), {SIGSTOP, SIGCONT}, 120);
-        int result = change_often(400, false);
-        end_sender(other);
+        Sender other(::getpid(), {SIGSTOP, SIGCONT}, 120);
+        int result = 0;
+        for (int i = 0; result == 0 && (i == 0 || (i < 50 && !between)); ++i)
+          result = change_often(400, false);
+        other.end();
         return result;
       },
       to_slot);
   EXPECT_EQ(status, 0);
-  EXPECT_GT(std::count(rig.ran.begin(), rig.ran.end(), Ran::gone), 0) << "no stop came between";
+  EXPECT_TRUE(between) << "no stop came between";
 }
 
 TEST_P(Storm, StopsOfAProcessOfManyThreads) {
@@ -152,13 +163,13 @@ TEST_P(Storm, StopsOfAProcessOfManyThreads) {
       start(),
       [] {
         handled = 1;
-        pid_t other = sender(::getpid(), {SIGSTOP, SIGCONT, SIGTSTP, SIGCONT}, 200);
+        Sender other(::getpid(), {SIGSTOP, SIGCONT, SIGTSTP, SIGCONT}, 200);
         std::atomic<int> wrong = 0;
         std::vector<std::thread> threads;
         for (int i = 0; i < 4; ++i)
           threads.emplace_back([&] { wrong += change_often(100, false) != 0; });
         for (auto& thread : threads) thread.join();
-        end_sender(other);
+        other.end();
         return wrong.load();
       },
       to_slot);

@@ -175,9 +175,9 @@ void Rig::take() {
 void Rig::serve(Decide decide) {
   decide_ = std::move(decide);
   hung_up_ = false;
-  ::alarm(60);  // the deadline below is for who still comes to look at it
+  ::alarm(90);  // the deadline below is for who still comes to look at it
   watch_ = reactor->watch(listener_.get(), POLLIN, [this](int) { take(); });
-  const auto latest = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  const auto latest = std::chrono::steady_clock::now() + std::chrono::seconds(60);
   std::function<void()> tick;
   ring::Timer timer;
   tick = [&] { timer = reactor->after(100, tick); };
@@ -186,7 +186,9 @@ void Rig::serve(Decide decide) {
     reactor->turn();
     if (std::chrono::steady_clock::now() > latest) {
       ADD_FAILURE() << "still waiting: hung_up=" << hung_up_ << " open=" << open_
-                    << " running=" << injector.running();
+                    << " running=" << injector.running() << " state=" << status_line(child, "State")
+                    << " tracer=" << status_line(child, "TracerPid")
+                    << " blocked=" << status_line(child, "SigBlk");
       ::kill(child, SIGKILL);
       break;
     }
@@ -232,7 +234,7 @@ int Rig::end() {
   ring::Timer timer;
   std::function<void()> tick = [&] { timer = reactor->after(5, tick); };
   tick();
-  while (::waitpid(child, &status, WNOHANG) == 0) reactor->turn();
+  while (::waitpid(child, &status, WNOHANG) == 0 || open_ > 0) reactor->turn();
   timer.cancel();
   listener_.reset();
   ::alarm(0);

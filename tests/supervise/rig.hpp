@@ -1,6 +1,6 @@
 // Owns: a process with a filter of its own whose calls a test answers, and the loop that does so.
 // Called by: the tests of tests/supervise. Never: outlives its test, or waits for more than
-// 20 seconds.
+// a minute.
 #pragma once
 #include <gtest/gtest.h>
 
