@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cstring>
+#include <string_view>
 #include <utility>
 
 #include "base/clock.hpp"
@@ -19,6 +20,32 @@ constexpr std::size_t kMostFds = 16;  // runtimes send one
 constexpr int kAcceptsInARow = 64, kReadsInARow = 16;
 constexpr std::uint64_t kPatienceSeconds = 30;
 constexpr std::uint32_t kSweepMilliseconds = 5000;
+
+// Whether a JSON object has come to its end, whatever else is wrong with it. A byte is looked at
+// once: who sends them one by one must not make us parse each time.
+class ObjectEnd {
+ public:
+  bool feed(std::string_view bytes) {
+    for (char c : bytes) {
+      if (done_) break;
+      if (quoted_) {
+        quoted_ = escaped_ || c != '"';
+        escaped_ = !escaped_ && c == '\\';
+      } else if (c == '"') {
+        quoted_ = true;
+      } else if (c == '{' || c == '[') {
+        ++depth_;
+      } else if ((c == '}' || c == ']') && depth_ > 0) {
+        done_ = --depth_ == 0;
+      }
+    }
+    return done_;
+  }
+
+ private:
+  std::size_t depth_ = 0;
+  bool quoted_ = false, escaped_ = false, done_ = false;
+};
 
 }  // namespace
 
@@ -67,7 +94,9 @@ class StateSocket::Peer : public std::enable_shared_from_this<StateSocket::Peer>
     if (got == 0) return complete();
     text_.append(bytes, static_cast<std::size_t>(got));
     if (text_.size() > seccomp::kMostState) return refuse("a state of more than 1 MiB");
-    return true;
+    // crun 1.8 leaves its end open, and makes calls that are to be answered.
+    bool whole = end_.feed({bytes, static_cast<std::size_t>(got)});
+    return whole && !fds_.empty() ? complete() : true;
   }
 
   // All of them become ours first: whatever is wrong, none may be left open.
@@ -109,6 +138,7 @@ class StateSocket::Peer : public std::enable_shared_from_this<StateSocket::Peer>
   pid_t process_;
   ring::Watch watch_;
   std::string text_;
+  ObjectEnd end_;
   std::vector<base::Fd> fds_;
   std::uint64_t since_ = 0;
   bool ended_ = false;
