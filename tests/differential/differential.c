@@ -45,7 +45,12 @@ void end_line(void) {
     if (write(TRACE_FD, line, length) < 0) _exit(99);
     length = 0;
 }
-int without(const char *name) { return strstr(excepted, name) != NULL; }
+int without(const char *name) {
+    size_t n = strlen(name);
+    for (const char *at = excepted; (at = strstr(at, name)); at += n)
+        if ((at == excepted || at[-1] == ',') && (at[n] == 0 || at[n] == ',')) return 1;
+    return 0;
+}
 
 /* --- programs --------------------------------------------------------------------------------------------------- */
 

@@ -9,7 +9,7 @@ SOURCE=$E2E_DIR/../differential
 D=$WORLD/bin/differential
 COUNT=${PROGRAMS:-20000} FIRST=${FIRST:-1}
 IDS=1,33,999,1000,1421,1633,60000,70000,65534,1185200044,4294967294
-LIMIT=400
+LIMIT=400 AUTOSTART=true
 
 gcc -O2 -Wall -static -pthread -o "$D" "$SOURCE"/*.c || exit 1
 
@@ -18,10 +18,11 @@ listed() { # PROFILE: the names in SECURITY.md that this profile cannot help
         awk -F'|' -v profile="$1" 'gsub(/`/, "", $2) && (index($3, "every") || index($3, profile)) {gsub(/ /, "", $2); print $2}' | paste -sd,
 }
 native() { "$D" --native "$@"; }
-planned() { hpc "$BIN" run --id $IDS -- "$D" "$@"; }
-slot() { hpc "$BIN" run --mode slot -- "$D" "$@"; }
-map() { hpc "$BIN" run --profile full -- "$D" "$@"; }
-basic() { hpc "$BIN" run -- "$D" "$@"; }
+planned() { pool "$BIN" run --id $IDS --profile off -- "$D" "$@"; }
+planned_too() { pool "$BIN" run --id $IDS --profile full -- "$D" "$@"; }      # and a supervisor, who has nothing to say
+slot() { pool "$BIN" run --mode slot --profile full -- "$D" "$@"; }
+map() { pool "$BIN" run --profile full -- "$D" "$@"; }
+basic() { pool "$BIN" run --profile basic -- "$D" "$@"; }
 
 differing() { # HOW EXCEPTIONS WORDS…: those programs of WORDS that differ
     local how=$1 except=$2; shift 2
@@ -53,7 +54,12 @@ same() { # NAME HOW PROFILE COUNT
         "$(for seed in $(grep -oE '^[0-9]+:' <<<"$bad" | tr -d : | head -3); do shorten "$how" "$except" "$seed"; done)"
 }
 
+pool_open
 check_like "a full map runs them all" "^$((FIRST + 99)):" "$(native $FIRST 100 | sed -n 's/^program //p')"
 check "the same seed is the same program" "$(native $FIRST 300 | md5sum)" "$(native $FIRST 300 | md5sum)"
 same "planned ids" planned every "$COUNT"
+same "planned ids and a filter" planned_too every "$((COUNT / 4))"
+same "slot mode" slot full "$COUNT"
+same "map mode and a filter, profile full" map full "$COUNT"
+same "map mode and a filter, profile basic" basic basic "$((COUNT / 4))"
 world_leave
