@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 #include <sched.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -200,6 +200,29 @@ TEST_P(OnIds, ANamespaceOfATasksOwnIsLeftAlone) {
                     task.same("nor there", Ids{65534, 65534, 65534}, uids());
                     task.same("setuid", -1, ::syscall(SYS_setuid, 80000));
                     task.same("why", EINVAL, errno);
+                  });
+                }),
+            "");
+}
+
+// Whom a debugger holds is not ours to hold: it is told its ids, and may not give up privileges,
+// since nothing would be given up.
+TEST_P(OnIds, ATaskThatOthersTrace) {
+  EXPECT_EQ(run(options(Profile::full),
+                [](Task& task) {
+                  in_child(task, [&] {
+                    const gid_t group = 90000;
+                    task.same("setgroups", 0, ::syscall(SYS_setgroups, 1, &group));
+                    task.same("setresuid", 0, ::syscall(SYS_setresuid, 0, 0, 70000));
+                    task.is_true("traced", ::ptrace(PTRACE_TRACEME, 0, 0, 0) == 0);
+                    task.same("getresuid", Ids{0, 0, 70000}, uids());
+                    gid_t got = 0;
+                    task.same("getgroups", 1, ::syscall(SYS_getgroups, 1, &got));
+                    task.same("group", group, got);
+                    task.same("setuid", -1, ::syscall(SYS_setuid, 80000));
+                    task.same("why", EPERM, errno);
+                    task.same("to an id that is itself", 0, ::syscall(SYS_setresuid, 5, 5, 5));
+                    task.same("getuid", 5, ::syscall(SYS_getuid));
                   });
                 }),
             "");
