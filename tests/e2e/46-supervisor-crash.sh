@@ -2,7 +2,7 @@
 # A daemon without systemd is killed ten times with SIGKILL while four programs, with and without
 # WAIT_KILLABLE_RECV, change their ids all the time: no call fails, no id is wrong, and no signal stays blocked. What
 # ends a daemon, and what does not, while it answers calls.
-# usage: 46-supervisor-crash.sh BINARY          SECONDS_OF_LOAD=20
+# usage: 46-supervisor-crash.sh BINARY
 . "$(dirname "$0")/lib.sh"; world_enter "$@"
 
 pool_open
@@ -36,25 +36,26 @@ check_like "metrics" '^[0-9]+ families' "$(uni "$BIN" metrics | python3 "$WORLD/
 
 # --- ten kills -------------------------------------------------------------------------------------------------
 
-SECONDS_OF_LOAD=${SECONDS_OF_LOAD:-20}
 for i in 1 2 3 4; do
     flag=; [ $((i % 2)) = 1 ] || flag=--killable
-    LIMIT=$((SECONDS_OF_LOAD + 60)) supervised "load$i" $flag -- python3 "$WORLD/bin/supervisor_load.py" \
-        "$SECONDS_OF_LOAD" $((60000 + i)) >"$WORLD/load$i" 2>&1 &
+    LIMIT=300 supervised "load$i" $flag -- python3 "$WORLD/bin/supervisor_load.py" \
+        "$WORLD/stop" $((60000 + i)) >"$WORLD/load$i" 2>&1 &
     loads="${loads:-} $!"
 done
-sleep 2; pause=$(awk "BEGIN {print ($SECONDS_OF_LOAD - 6) / 10}")
+four() { [ "$(tell 'len(s["containers"])')" = 4 ]; }
+until_true 20 four || true
 check "four containers are served" 4 "$(tell 'len(s["containers"])')"
 check_fails "stop refuses meanwhile" 'supervised.*stop --now' uni "$BIN" stop --socket "$SOCKET"
 killed=0 last=
 for i in $(seq 10); do
     now=$(tell 's["pid"]')
     [ "$now" != "$last" ] || fail "a new daemon after kill $((i - 1))" "still $now"
-    kill -9 "$now" && killed=$((killed + 1)); last=$now; sleep "$pause"
+    kill -9 "$now" && killed=$((killed + 1)); last=$now; sleep 1.4
     [ "$i" != 5 ] || check "the successor has all four" 4 "$(tell 'len(s["containers"])')"
     [ "$i" != 6 ] || check_ok "an upgrade is not noticed either" uni "$BIN" restart --socket "$SOCKET"
 done
 check "ten kills" 10 $killed
+touch "$WORLD/stop"
 i=0
 for load in $loads; do
     i=$((i + 1)) rc=0; wait "$load" || rc=$?

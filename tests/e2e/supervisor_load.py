@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""supervisor_load.py SECONDS ID: changes its uids all the time and looks whether they are what it asked for.
+"""supervisor_load.py FILE ID: changes its uids until FILE is there, and looks whether they are what it asked for.
 Prints one line: rounds=N errors=N slips=N longest_ms=N, slips: getuid was right and getresuid was not; the first errors go to stderr. Runs as root of a pool, under a filter.
 """
 import os
@@ -24,9 +24,9 @@ def turn(one):
     return slipped
 
 
-def main(seconds, one):
-    end, rounds, errors, slips, longest = time.monotonic() + seconds, 0, 0, 0, 0.0
-    while time.monotonic() < end:
+def main(stop, one):
+    rounds, errors, slips, longest = 0, 0, 0, 0.0
+    while not os.path.exists(stop):
         start = time.monotonic()
         try:
             slips += turn(one)
@@ -45,4 +45,4 @@ def main(seconds, one):
 
 
 if __name__ == "__main__":
-    sys.exit(main(float(sys.argv[1]), int(sys.argv[2])))
+    sys.exit(main(sys.argv[1], int(sys.argv[2])))
