@@ -13,8 +13,8 @@ using serving::Json;
 // A value of the field which is not the one it has.
 std::string other_text(std::string_view key, const std::string& text) {
   config::Config c;
-  for (const char* candidate :
-       {"false", "true", "error", "share", "user", "file", "1001", "/x", "1", "17", "4096"})
+  for (const char* candidate : {"false", "true", "error", "share", "user", "file", "basic", "1001",
+                                "/x", "1", "17", "4096"})
     if (candidate != text && config::set_field(c, key, config::Text{candidate})) return candidate;
   return {};
 }
