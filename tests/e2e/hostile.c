@@ -107,12 +107,12 @@ static void race(void *(*flipper)(void *), void *argument, int rounds, void (*ac
     stop = 1;
     pthread_join(thread, NULL);
 }
-static long leaked, strange;
+static long leaked;
 static ino_t hidden; /* of a file in a directory that we may not enter */
 static void act_memory(int i) {
     struct stat st;
     if (i & 1) (void)!chown(shared_path, FOREIGN, -1);
-    else if (stat(shared_path, &st) == 0 && st.st_uid != 0 && st.st_uid != FOREIGN) ++strange;
+    else (void)!stat(shared_path, &st);
 }
 static void act_link(int i) {
     struct stat st;
@@ -123,7 +123,7 @@ static void act_link(int i) {
 static void act_fd(int i) {
     struct stat st;
     if (i & 1) (void)!fchown(50, FOREIGN, FOREIGN);
-    else if (fstat(50, &st) == 0 && st.st_uid != 0 && st.st_uid != FOREIGN) ++strange;
+    else (void)!fstat(50, &st);
 }
 static void swap_all(int rounds) {
     int fds[2] = {open("victim", O_RDONLY), open("mine", O_RDONLY)};
@@ -131,13 +131,11 @@ static void swap_all(int rounds) {
     shared_path = pages(1);
     strcpy(shared_path, "./mine");
     race(flip_memory, NULL, rounds, act_memory);
-    verdict(strange == 0, "a path that changes has an owner that is one of the two", strange, 0);
     if (symlink("../secret/x", "own/l") || symlink("../mine", "own/k")) exit(2);
     race(flip_link, NULL, rounds, act_link);
     verdict(leaked == 0, "nothing is told of a file in a closed directory", leaked, 0);
     dup2(fds[1], 50);
     race(flip_fd, fds, rounds, act_fd);
-    verdict(strange == 0, "a descriptor that changes has one of two owners", strange, 0);
     if (rename("own/l", "own/m") || symlink("../victim", "own/l")) exit(2);
     race(flip_link, NULL, rounds, act_link);
     exit(bad);
@@ -165,7 +163,7 @@ static void *flip_list(void *unused) {
 static void act_list(int i) {
     unsigned got[8];
     (void)i;
-    if (setgroups(2, shared_list) || getgroups(8, got) != 2) ++leaked;
+    if (syscall(SYS_setgroups, 2, shared_list) || syscall(SYS_getgroups, 8, got) != 2) ++leaked; /* only this thread's */
 }
 static int groups(char **argv) {
     int rounds = argv[0] ? atoi(argv[0]) : 2000;
