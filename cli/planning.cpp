@@ -33,8 +33,12 @@ identity::IdPlan plan_one(const identity::Pool& pool, identity::LiveSlots& slots
 
 }  // namespace
 
-base::Checked<std::string> enter_pool() {
-  return serving::enter_user_namespace();
+base::Checked<std::string> enter_pool(const config::Config& config) {
+  pid_t daemon = 0;
+  if (::geteuid() != 0 && !serving::open_pause_namespace())
+    if (std::string path = serving::find_socket(config); !path.empty())
+      if (auto client = serving::Client::connect(path)) daemon = client->hello().pid;
+  return serving::enter_user_namespace(daemon);
 }
 
 base::Checked<Planned> plan_namespace(const config::Config& config, const WantedIds& wanted,

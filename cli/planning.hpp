@@ -30,8 +30,10 @@ struct Planned {
 };
 
 /// A plain user becomes root of podman's user namespace, or of one like it; who is root already
-/// stays. Before anything else: not possible with threads or a ring. The text says what was done.
-base::Checked<std::string> enter_pool();
+/// stays. Where podman has no namespace, that of a running daemon is the one: it can not supervise
+/// who is in another, be the ids the same. Before anything else: not possible with threads or a
+/// ring. The text says what was done.
+base::Checked<std::string> enter_pool(const config::Config& config = {});
 
 /// `claim`: for a container that starts now; the daemon, if one runs, is told of new slots.
 /// `look`: as it would be; nothing is assigned.

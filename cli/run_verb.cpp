@@ -147,7 +147,7 @@ base::Checked<base::Unit> enter(const Wanted& wanted, seccomp::Mode mode,
                                 const config::Config& config) {
   TRY(who, person(wanted));
   TRY(ids, ids_of(wanted, who));
-  TRY_VOID(enter_pool());
+  TRY_VOID(enter_pool(config));
   TRY(guard, find_guard(wanted, mode, who, config));
   if (guard.daemon && mode == seccomp::Mode::map) ids.aliases = identity::Aliases::all;
   TRY(planned, plan_namespace(config, ids));

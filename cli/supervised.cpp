@@ -37,6 +37,11 @@ base::Checked<SupervisorLink> SupervisorLink::open(const config::Config& config)
   if (!daemon->hello().supervises)
     return base::refuse(daemon->path() + ": its daemon is of version " + daemon->hello().version +
                         ", which supervises nobody; see: usernetes-identity restart");
+  if (daemon->hello().user_namespace != serving::user_namespace())
+    return base::refuse(daemon->path() + ": its daemon (pid " +
+                        std::to_string(daemon->hello().pid) +
+                        ") is in another user namespace, and can not supervise here; see: "
+                        "usernetes-identity restart");
   return SupervisorLink(std::make_unique<serving::Client>(std::move(*daemon)));
 }
 

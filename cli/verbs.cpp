@@ -11,6 +11,7 @@
 #include "cli/install.hpp"
 #include "cli/map_verb.hpp"
 #include "cli/plan_verb.hpp"
+#include "cli/profile_verb.hpp"
 #include "cli/run_verb.hpp"
 #include "cli/runtime_verb.hpp"
 #include "cli/version.hpp"
@@ -42,6 +43,8 @@ constexpr Verb kVerbs[] = {
     {"mounts", "list the mounts that a daemon serves", prepare_mounts},
     {"plan", "show which ids an image needs, what they become, and what does not fit",
      prepare_plan},
+    {"profile", "print the filter that lets a daemon answer for ids, for engines to load",
+     prepare_profile},
     {"reload", "give a daemon the settings as they are now", prepare_reload},
     {"restart", "replace a daemon while its mounts stay", prepare_restart},
     {.name = "run",

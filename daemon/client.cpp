@@ -31,6 +31,7 @@ Hello parse_hello(const Json& result) {
   hello.version = text_of(result, "version");
   hello.pid = static_cast<pid_t>(number_of(result, "pid").value_or(0));
   hello.maps = {text_of(result, "uid_map"), text_of(result, "gid_map")};
+  hello.user_namespace = number_of(result, "user_namespace").value_or(0);
   hello.service = flag_of(result, "service");
   hello.supervises = flag_of(result, "supervises");
   hello.seccomp = text_of(result, "seccomp");

@@ -19,6 +19,7 @@ struct Hello {
   std::string version;
   pid_t pid = -1;
   IdMaps maps;
+  std::uint64_t user_namespace = 0;  // inode; 0: not said
   bool service = false;
   bool supervises = false;  // knows the verb supervise
   std::string seccomp;      // its socket for OCI runtimes; empty: none

@@ -125,6 +125,8 @@ base::Checked<base::Unit> become(const Person& person) {
     return tl::unexpected(because("setgroups"));
   if (::setresgid(person.gid, person.gid, person.gid) != 0)
     return tl::unexpected(because("setgid " + std::to_string(person.gid)));
+  // A change of ids hides us from who may have to help with the next: we were executed outside.
+  ::prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
   if (::setresuid(person.uid, person.uid, person.uid) != 0)
     return tl::unexpected(because("setuid " + std::to_string(person.uid)));
   return person.uid == 0 ? base::Unit{} : drop_capabilities();

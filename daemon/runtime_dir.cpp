@@ -74,6 +74,11 @@ IdMaps IdMaps::of_this_process() {
   return {words_of("/proc/self/uid_map"), words_of("/proc/self/gid_map")};
 }
 
+std::uint64_t user_namespace() {
+  struct stat st;
+  return ::stat("/proc/self/ns/user", &st) == 0 ? st.st_ino : 0;
+}
+
 std::string service_socket() {
   return "control.sock";
 }

@@ -2,6 +2,7 @@
 // control, slot_journal, the keeper of descriptors. Never: uses a directory that somebody else may
 // write to, or follows a link to one.
 #pragma once
+#include <cstdint>
 #include <string>
 
 #include "base/fd.hpp"
@@ -21,6 +22,8 @@ struct IdMaps {
   static IdMaps of_this_process();
   friend bool operator==(const IdMaps&, const IdMaps&) = default;
 };
+/// Inode of this process's user namespace; 0: not known.
+std::uint64_t user_namespace();
 /// "control.sock", the service's.
 std::string service_socket();
 /// "ns-<16 hex>.sock": of the daemon that a mount in a namespace with these maps starts.

@@ -161,6 +161,16 @@ std::vector<std::string> id_map_arguments(std::uint32_t own, std::span<const Sub
   return words;
 }
 
+base::Checked<base::Fd> open_namespace_of(pid_t pid) {
+  std::string process = "/proc/" + std::to_string(pid);
+  base::Fd ns(::open((process + "/ns/user").c_str(), O_RDONLY | O_CLOEXEC));
+  if (!ns.valid()) return tl::unexpected(because(process + "/ns/user"));
+  uid_t owner = static_cast<uid_t>(-1);
+  if (::ioctl(ns.get(), NS_GET_OWNER_UID, &owner) != 0 || owner != ::geteuid())
+    return base::refuse(process + ": its user namespace is not ours");
+  return ns;
+}
+
 base::Checked<PauseProcess> open_pause_process() {
   const char* runtime = std::getenv("XDG_RUNTIME_DIR");
   if (!runtime || runtime[0] != '/') return base::refuse("XDG_RUNTIME_DIR is not set to a path");
@@ -176,12 +186,8 @@ base::Checked<PauseProcess> open_pause_process() {
   while (digits.ends_with('\n')) digits.remove_suffix(1);
   auto pid = number(digits);
   if (!pid) return base::refuse(path + ": does not contain a process id");
+  TRY(ns, open_namespace_of(static_cast<pid_t>(*pid)));
   std::string process = "/proc/" + std::to_string(*pid);
-  base::Fd ns(::open((process + "/ns/user").c_str(), O_RDONLY | O_CLOEXEC));
-  if (!ns.valid()) return tl::unexpected(because(process + "/ns/user"));
-  uid_t owner = static_cast<uid_t>(-1);
-  if (::ioctl(ns.get(), NS_GET_OWNER_UID, &owner) != 0 || owner != ::geteuid())
-    return base::refuse(process + ": its user namespace is not ours");
   base::Fd mounts(::open((process + "/ns/mnt").c_str(), O_RDONLY | O_CLOEXEC));
   return PauseProcess{std::move(ns), std::move(mounts)};
 }
@@ -199,10 +205,14 @@ base::Checked<base::Unit> enter_pause_process(const PauseProcess& pause) {
   return become_root();
 }
 
-base::Checked<std::string> enter_user_namespace() {
+base::Checked<std::string> enter_user_namespace(pid_t other) {
   if (::geteuid() == 0) return std::string("root already");
   std::string done = "joined podman's user namespace";
   auto pause = open_pause_namespace();
+  if (!pause && other > 0) {
+    pause = open_namespace_of(other);
+    done = "joined the user namespace of process " + std::to_string(other);
+  }
   if (!pause || ::setns(pause->get(), CLONE_NEWUSER) != 0) {
     TRY(made, make_namespace());
     done = std::move(made);

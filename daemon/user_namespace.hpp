@@ -3,6 +3,8 @@
 // process with threads, and the ring's workers are threads. Never: believes a pid file that
 // somebody else could have written.
 #pragma once
+#include <sys/types.h>
+
 #include <span>
 #include <string>
 #include <string_view>
@@ -15,13 +17,15 @@ namespace serving {
 
 /// A plain user becomes root of podman's user namespace (that of its pause process), or of one with
 /// the same map made with newuidmap and newgidmap; who is root already stays where he is. The text
-/// says what was done, for the log.
-base::Checked<std::string> enter_user_namespace();
+/// says what was done, for the log. `other`: a process to be joined where podman has none, 0: none.
+base::Checked<std::string> enter_user_namespace(pid_t other = 0);
 
 /// The process that holds podman's user namespace of this user, or nothing: the file
 /// $XDG_RUNTIME_DIR/libpod/tmp/pause.pid must be ours, the process as well, and its namespace too.
 /// The result is a descriptor of that namespace.
 base::Checked<base::Fd> open_pause_namespace();
+/// The user namespace of a process, which has to belong to us.
+base::Checked<base::Fd> open_namespace_of(pid_t pid);
 
 /// Its namespaces of users and of mounts, checked as above.
 struct PauseProcess {

@@ -45,6 +45,7 @@ Answered verb_hello(Call& call) {
               {"pid", ::getpid()},
               {"uid_map", maps.uids},
               {"gid_map", maps.gids},
+              {"user_namespace", user_namespace()},
               {"service", call.control.is_service()},
               {"identity", identity},
               {"supervises", find_verb("supervise") != nullptr},

@@ -1,10 +1,8 @@
 #include "runtime/filter.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <set>
 #include <string_view>
 
@@ -50,72 +48,6 @@ Json arguments_of(const Group& group) {
   return all;
 }
 
-// --- the complement ------------------------------------------------------------------------------
-
-const Compare* on(const Group& group, unsigned argument) {
-  for (const Compare& one : group)
-    if (one.argument == argument) return &one;
-  return nullptr;
-}
-
-// Halves the values of one argument after the other, bit by bit, and keeps what no group takes.
-class Complement {
- public:
-  explicit Complement(const std::vector<Group>& any) : any_(any) {
-    for (const Group& group : any)
-      for (const Compare& one : group) masks_[one.argument] |= one.mask;
-  }
-  std::vector<Group> make() {
-    std::vector<std::size_t> all;
-    for (std::size_t i = 0; i < any_.size(); ++i) all.push_back(i);
-    split(masks_.begin(), all, {});
-    return std::move(found_);
-  }
-
- private:
-  using At = std::map<unsigned, std::uint64_t>::const_iterator;
-
-  void split(At argument, const std::vector<std::size_t>& alive, const Group& fixed) {
-    if (alive.empty()) {
-      found_.push_back(fixed);
-      return;
-    }
-    if (argument != masks_.end()) descend(argument, alive, fixed, {argument->first, 0, 0});
-  }
-
-  void descend(At argument, const std::vector<std::size_t>& alive, const Group& fixed,
-               const Compare& so_far) {
-    const std::uint64_t left = argument->second & ~so_far.mask;
-    Group with = fixed;
-    if (so_far.mask != 0) with.push_back(so_far);
-    if (alive.empty() || left == 0) {
-      split(std::next(argument), alive, with);
-      return;
-    }
-    // A bit that no group asks for any more decides nothing.
-    std::uint64_t asked = 0;
-    for (std::size_t i : alive)
-      if (const Compare* one = on(any_[i], argument->first)) asked |= one->mask & left;
-    if (asked == 0) {
-      split(std::next(argument), alive, with);
-      return;
-    }
-    const std::uint64_t bit = std::uint64_t{1} << std::countr_zero(asked);
-    for (std::uint64_t value : {std::uint64_t{0}, bit}) {
-      std::vector<std::size_t> still;
-      for (std::size_t i : alive) {
-        const Compare* one = on(any_[i], argument->first);
-        if (!one || !(one->mask & bit) || (one->value & bit) == value) still.push_back(i);
-      }
-      descend(argument, still, fixed, {argument->first, so_far.mask | bit, so_far.value | value});
-    }
-  }
-
-  const std::vector<Group>& any_;
-  std::map<unsigned, std::uint64_t> masks_;
-  std::vector<Group> found_;
-};
-
 // --- the profile ---------------------------------------------------------------------------------
 
 class Editor {
@@ -146,7 +78,7 @@ class Editor {
       if (mine == ours_.end()) continue;
       if (!allowed) denied_[name] |= !has_conditions(rule);
       if (!allowed || open) continue;
-      if (!mine->second->absent && mine->second->when.empty()) {
+      if (!mine->second->absent && wider(mine->second->when).empty()) {
         asked.push_back(name);
       } else {
         edit_call(rule, *mine->second, kept);
@@ -170,11 +102,10 @@ class Editor {
       left_.insert(call.name);
       return;
     }
-    for (const Group& group : call.when) {
-      rules_.push_back(copy(rule, {call.name}, "SCMP_ACT_NOTIFY"));
-      rules_.back()["args"] = arguments_of(group);
-    }
-    for (const Group& group : none_of(call.when)) {
+    const Group asked = wider(call.when);
+    rules_.push_back(copy(rule, {call.name}, "SCMP_ACT_NOTIFY"));
+    rules_.back()["args"] = arguments_of(asked);
+    for (const Group& group : rest_of(asked)) {
       rules_.push_back(copy(rule, {call.name}, text_in(rule, "action")));
       rules_.back()["args"] = arguments_of(group);
     }
@@ -239,8 +170,36 @@ void add_flag(Json& profile) {
 
 }  // namespace
 
-std::vector<Group> none_of(const std::vector<Group>& any) {
-  return Complement(any).make();
+Group wider(const std::vector<Group>& any) {
+  std::map<unsigned, std::uint64_t> ones;  // bits that are 1 in all groups
+  for (std::size_t i = 0; i < any.size(); ++i) {
+    std::map<unsigned, std::uint64_t> here;
+    for (const Compare& one : any[i]) here[one.argument] = one.mask & one.value;
+    if (i == 0) ones = here;
+    for (auto& [argument, bits] : ones) bits &= here[argument];
+  }
+  Group group;
+  for (auto [argument, bits] : ones)
+    if (bits != 0) group.push_back({argument, bits, bits});
+  return group;
+}
+
+std::vector<Group> rest_of(const Group& group) {
+  std::vector<Group> rest;
+  Group so_far;
+  for (const Compare& one : group) {
+    Compare upper{one.argument, 0, 0};  // the bits looked at already, which are as they should be
+    for (std::uint64_t left = one.mask; left != 0; left &= left - 1) {
+      const std::uint64_t bit = left & (~left + 1);
+      Group other = so_far;
+      other.push_back({one.argument, upper.mask | bit, upper.value | (~one.value & bit)});
+      rest.push_back(std::move(other));
+      upper.mask |= bit;
+      upper.value |= one.value & bit;
+    }
+    so_far.push_back(one);
+  }
+  return rest;
 }
 
 bool has_listener(const Json& config) {

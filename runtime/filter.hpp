@@ -41,7 +41,11 @@ std::vector<std::string> watch(Json& config, const Watch& wanted);
 /// The same for a profile alone.
 std::vector<std::string> watch_profile(Json& profile, const Watch& wanted);
 
-/// Groups, no two of which hold at once, for all arguments for which none of `any` holds.
-std::vector<Group> none_of(const std::vector<Group>& any);
+/// A condition that holds wherever one of `any` does, in as few bits as can be: a profile that
+/// denies by default needs a rule for each bit, and libseccomp's time grows with their square. The
+/// supervisor looks at the arguments again. Empty: it always holds.
+Group wider(const std::vector<Group>& any);
+/// Groups, no two of which hold at once, for all arguments for which `group` does not hold.
+std::vector<Group> rest_of(const Group& group);
 
 }  // namespace oci

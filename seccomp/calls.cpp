@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <array>
 
 namespace seccomp {
@@ -285,6 +286,19 @@ const Row* find_call(std::uint32_t arch, int number) {
     case AUDIT_ARCH_I386: return i386[number];
     default: return nullptr;
   }
+}
+
+bool is_meant(const Row& row, const Notice& notice) {
+  if (row.when.empty()) return true;
+  auto holds = [&](Group group) {
+    return std::all_of(group.begin(), group.end(), [&](const Condition& one) {
+      const std::uint64_t mask = one.mask == 0 ? ~std::uint64_t{0} : one.mask;
+      return (notice.arguments[one.argument] & mask) == one.value;
+    });
+  };
+  return std::any_of(kCalls.begin(), kCalls.end(), [&](const Row& other) {
+    return other.name == row.name && std::any_of(other.when.begin(), other.when.end(), holds);
+  });
 }
 
 }  // namespace seccomp

@@ -85,6 +85,8 @@ extern const std::span<const Row> kCalls;
 /// calls that only have a name with ours in common (16-bit ids of 32-bit programs, x32): rows of
 /// Action::absent, which are not in kCalls; the answer to them is ENOSYS.
 const Row* find_call(std::uint32_t arch, int number);
+/// Whether the conditions of one of the call's rows hold: a filter may ask for more than them.
+bool is_meant(const Row& row, const Notice& notice);
 
 // Handlers, by family.
 #define UNI_NOW(name) Answer name(Call&)

@@ -182,6 +182,7 @@ static const Row* row_for(Supervisor& supervisor, const Container& container,
   if (notice.tid == 0) return nullptr;  // in a pid namespace that we can not see
   const Row* row = find_call(notice.arch, notice.number);
   if (!row || (row->action == Action::notify && !row->now && !row->later)) return nullptr;
+  if (!is_meant(*row, notice)) return nullptr;
   auto where = supervisor.tracees().user_namespace(notice.tid);
   return where && *where == container.user_namespace ? row : nullptr;
 }
