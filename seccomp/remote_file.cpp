@@ -24,6 +24,7 @@ ring::Task<base::Result<>> transfer(ring::Reactor& reactor, std::uint8_t opcode,
                                     std::uint64_t address, const std::byte* data,
                                     std::size_t size) {
   if (address > kHighest || size > kHighest - address) co_return base::fail(EFAULT);
+  unsigned tries = 0;
   for (std::size_t done = 0; done < size;) {
     ring::Op op;
     op.opcode = opcode;
@@ -32,7 +33,8 @@ ring::Task<base::Result<>> transfer(ring::Reactor& reactor, std::uint8_t opcode,
     op.address = data + done;
     op.length = static_cast<std::uint32_t>(std::min(size - done, kMostAtOnce));
     int result = co_await reactor.operation(op);
-    if (result == -EINTR || result == -EAGAIN) continue;
+    // The memory of a task that is dying may answer so for ever.
+    if ((result == -EINTR || result == -EAGAIN) && ++tries < kMostTries) continue;
     CO_TRY(moved, counted(result));
     done += moved;
   }
@@ -84,7 +86,7 @@ ring::Task<base::Result<std::string>> read_whole(ring::Reactor& reactor, std::st
   CO_TRY(file, co_await open_file(reactor, AT_FDCWD, path, O_RDONLY));
   std::string text;
   std::array<char, 16384> chunk;
-  for (;;) {
+  for (unsigned tries = 0;;) {
     ring::Op op;
     op.opcode = IORING_OP_READ;
     op.fd = file.get();
@@ -92,7 +94,7 @@ ring::Task<base::Result<std::string>> read_whole(ring::Reactor& reactor, std::st
     op.address = chunk.data();
     op.length = chunk.size();
     int result = co_await reactor.operation(op);
-    if (result == -EINTR || result == -EAGAIN) continue;
+    if ((result == -EINTR || result == -EAGAIN) && ++tries < kMostTries) continue;
     if (result < 0) co_return base::fail(-result);
     if (result == 0) co_return text;
     if (text.size() + static_cast<std::size_t>(result) > most) co_return base::fail(EFBIG);

@@ -231,6 +231,37 @@ TEST_P(Storm, AThousandDeaths) {
   EXPECT_GT(std::count(rig.ran.begin(), rig.ran.end(), Ran::gone), 0) << "none came between";
 }
 
+// The same while its memory is read and written.
+ring::Task<seccomp::Answer> other_groups(Rig& rig, seccomp::Notice notice) {
+  seccomp::Rerun rerun;
+  rerun.memory.push_back({notice.arguments[1], std::vector<std::byte>(8)});
+  seccomp::Answer answer = co_await rig.again(notice, std::move(rerun));
+  co_return answer;
+}
+
+TEST_P(Storm, AThousandDeathsWithMemory) {
+  Rig rig;
+  int status = rig.run(
+      {{SYS_setgroups}, GetParam(), kPool},
+      [] {
+        std::srand(3);
+        unsigned list[2] = {60000, 42};
+        for (int i = 0; i < 1000; ++i) {
+          pid_t child = ::fork();
+          if (child == 0)
+            while (::syscall(SYS_setgroups, 2, list) == 0) {
+            }
+          ::usleep(static_cast<useconds_t>(std::rand() % 700));
+          ::kill(child, SIGKILL);
+          int state = 0;
+          if (::waitpid(child, &state, 0) != child || !WIFSIGNALED(state)) return 1;
+        }
+        return ::syscall(SYS_setgroups, 2, list) == 0 && list[0] == 60000 ? 0 : 2;
+      },
+      other_groups);
+  EXPECT_EQ(status, 0);
+}
+
 // The number of the first thread passes to the one that execs, without a word to a tracer.
 TEST_P(Storm, AnotherThreadExecs) {
   Rig rig;
