@@ -19,8 +19,8 @@ inline constexpr std::size_t kMaxMapBytes = 4095;
 
 /// The number that stands for a slot whose id nobody has planned: kAliasBase + slot. It is in the
 /// map so that a supervisor (seccomp/) can let a process have the slot; as a true id nobody uses
-/// it, so that without a supervisor it is nobody's either.
-inline constexpr Id kAliasBase = 0xF0000000;
+/// it, so that without a supervisor it is nobody's either. runc takes no id above 2147483647.
+inline constexpr Id kAliasBase = 0x7F000000;
 enum class Aliases : std::uint8_t { none, all };
 
 /// Why an id is not in the map.

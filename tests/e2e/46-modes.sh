@@ -34,7 +34,7 @@ commands() {
     check "run: profile off" "127" "$(run --profile off -- $become true 2>/dev/null; echo $?)"
     check "run: a filter, and none" "2 0" "$(run -- awk '/^Seccomp:/ {print $2}' /proc/self/status 2>&1) $(run --profile off -- awk '/^Seccomp:/ {print $2}' /proc/self/status 2>&1)"
     check "run: none for who can become nobody" 0 "$(run --user 60000 --no-new-privileges -- awk '/^Seccomp:/ {print $2}' /proc/self/status 2>&1)"
-    check "run: within a run" "60000 70000" "$(run -- "$BIN" run --user 60000 -- id -u 2>&1 | xargs) $(run -- sh -c "$become id -u" 2>&1)"
+    check "run: within a run" "0" "$(run -- "$BIN" run -- id -u 2>&1)"
     check "run: slot" "60000 60001 60000 60001" "$(run --mode slot --user 60000:60001 -- sh -c 'f=$(mktemp); echo $(id -u) $(id -g) $(stat -c "%u %g" $f); rm $f' 2>&1)"
     check "run: slot, groups" "42 60000" "$(run --mode slot --groups 42,60000 -- sh -c 'id -G' 2>&1 | xargs -n1 | grep -v '^0$' | xargs)"
     check "run: slot has no namespace of its own" "$(hpc podman unshare cat /proc/self/uid_map | xargs)" "$(run --mode slot -- cat /proc/self/uid_map 2>&1 | xargs)"
@@ -58,7 +58,7 @@ modes() { # RUNTIME
     check "$rt: and its owner, with all of the profile" 77777 "$(container --annotation $PROFILE=full hi sh -c 'chown 77777 /data/u0; stat -c %u /data/u0')"
     check_fails "$rt: profile off" 'Invalid argument' podman run --rm --annotation $PROFILE=off hi chown 77777 /data/u0
     check_fails "$rt: no such profile" 'the annotation org.usernetes.identity.profile: no profile "x"' podman run --rm --annotation $PROFILE=x hi true
-    check "$rt: what podman's profile denies stays denied" "Function not implemented" "$(container --user 60000 hi sh -c 'swapon /data/u0 2>&1 | grep -o "Function not implemented\|Operation not permitted" | head -1')"
+    check "$rt: what podman's profile denies stays denied" "Operation not permitted" "$(container --user 60000 hi sh -c 'swapon /data/u0 2>&1 | grep -o "Function not implemented\|Operation not permitted" | head -1')"
     check "$rt: unconfined" "0 77777" "$(container --annotation $PROFILE=full --security-opt seccomp=unconfined hi sh -c 'chown 77777 /data/u0; echo $? $(stat -c %u /data/u0)')"
     check "$rt: privileged" "0 77777" "$(container --annotation $PROFILE=full --privileged hi sh -c 'chown 77777 /data/u0; echo $? $(stat -c %u /data/u0)')"
     podman run -d --name c hi sleep 1000 >/dev/null 2>&1
@@ -102,7 +102,7 @@ profiles() {
     check "podman and crun with that profile, without our runtime" "0 70000 70000" \
         "$(podman --runtime crun run --rm --security-opt "seccomp=$f" hi sh -c 'echo $(id -u); touch /tmp/f; chown 70000:70000 /tmp/f; stat -c "%u %g" /tmp/f' 2>&1 | xargs)"
     mkdir -p "$WORLD/hooks"; hpc "$BIN" hook print >"$WORLD/hooks/h.json"
-    sed -i 's/"precreate"$/"precreate", "--mode", "slot"/' "$WORLD/hooks/h.json"; chmod -R a+rX "$WORLD/hooks"
+    sed -i '0,/"precreate"$/s//"precreate", "--mode", "slot"/' "$WORLD/hooks/h.json"; chmod -R a+rX "$WORLD/hooks"
     check "hook precreate --mode slot" "60000" "$(podman --runtime crun --hooks-dir "$WORLD/hooks" run --rm --user 60000 hi id -u 2>&1)"
 }
 

@@ -89,7 +89,7 @@ void give_pool(pid_t pid) {
 // Planned: 0..999 and 60000; all else of the window by alias.
 void give_nested(pid_t pid) {
   const std::string map =
-      "0 0 1\n1 1 999\n60000 1633 1\n4026532840 1000 633\n4026533474 1634 365\n65534 65534 1\n";
+      "0 0 1\n1 1 999\n60000 1633 1\n2130707432 1000 633\n2130708066 1634 365\n65534 65534 1\n";
   for (const char* which : {"uid_map", "gid_map"})
     write_file("/proc/" + std::to_string(pid) + "/" + which, map);
 }
