@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <cstdlib>
 #include <nlohmann/json.hpp>
 
 #include "cli/container_filter.hpp"
@@ -64,11 +65,19 @@ int print_file() {
   ssize_t length = ::readlink("/proc/self/exe", program.data(), program.size());
   if (length <= 0) return complain("hook: /proc/self/exe cannot be read");
   program.resize(static_cast<std::size_t>(length));
-  nlohmann::ordered_json file = {
-      {"version", "1.0.0"},
-      {"hook", {{"path", program}, {"args", {"usernetes-identity", "hook", "precreate"}}}},
-      {"when", {{"always", true}}},
-      {"stages", {"precreate"}}};
+  // A hook has the environment that its file gives it, and no other: where the daemon and the
+  // settings are stands in ours.
+  nlohmann::ordered_json environment = nlohmann::ordered_json::array();
+  for (const char* name : {"HOME", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME"})
+    if (const char* value = std::getenv(name))
+      environment.push_back(std::string(name) + "=" + value);
+  nlohmann::ordered_json file = {{"version", "1.0.0"},
+                                 {"hook",
+                                  {{"path", program},
+                                   {"args", {"usernetes-identity", "hook", "precreate"}},
+                                   {"env", environment}}},
+                                 {"when", {{"always", true}}},
+                                 {"stages", {"precreate"}}};
   std::puts(file.dump(2, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
   return kDone;
 }

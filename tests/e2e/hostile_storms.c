@@ -232,6 +232,7 @@ int stuck(char **argv) { /* ends only when it is killed; "stuck" when all thread
     for (long i = 0; i < count; ++i) if (pthread_create(&thread, NULL, touches, (void *)i)) break;
     sleep(1);
     printf("stuck\n");
+    fflush(stdout);
     for (;;) pause();
 }
 

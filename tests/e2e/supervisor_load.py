@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """supervisor_load.py FILE ID: changes its uids until FILE is there, and looks whether they are what it asked for.
-Prints one line: rounds=N errors=N slips=N longest_ms=N, slips: getuid was right and getresuid was not; the first errors go to stderr. Runs as root of a pool, under a filter.
+Prints one line: rounds=N errors=N slips=N longest_ms=N, slips: an answer was wrong and the next right; the first errors go to stderr. Runs as root of a pool, under a filter.
 """
 import os
 import sys
@@ -15,9 +15,9 @@ def status(key):
 def turn(one):
     os.setresuid(one, one, 0)
     found, real, effective = os.getresuid(), os.getuid(), os.geteuid()
-    if (real, effective) != (one, one):
-        raise RuntimeError("uids %s, wanted %s" % ((real, effective), one))
-    slipped = found != (one, one, 0)
+    slipped = found != (one, one, 0) or (real, effective) != (one, one)
+    if (os.getuid(), os.geteuid()) != (one, one):
+        raise RuntimeError("uids %s, wanted %s" % ((os.getuid(), os.geteuid()), one))
     os.setresuid(0, 0, 0)
     if os.getresuid() != (0, 0, 0):
         raise RuntimeError("not root again: %s" % (os.getresuid(),))
