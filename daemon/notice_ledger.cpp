@@ -4,21 +4,24 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <optional>
 #include <string_view>
 #include <type_traits>
 
 #include "daemon/protocol.hpp"
+#include "seccomp/listener.hpp"
 #include "seccomp/state_message.hpp"
 
 namespace serving {
 namespace {
 
 constexpr char kMagic[8] = {'u', 'n', 'i', 'l', 'i', 's', 't', 'n'};
-constexpr std::uint32_t kVersion = 1;
+constexpr std::uint32_t kVersion = 2;
 constexpr std::size_t kNotices = 256, kInjections = 64;
 constexpr std::size_t kProbes = 16;                            // places in which an entry may stand
+constexpr std::size_t kReceiving = 64;                         // words; a notification has 10
 constexpr std::size_t kInfoRoom = 4096, kMapRoom = 16 * 1024;  // a map of 340 lines has 11 kB
 
 template <class T>
@@ -63,6 +66,7 @@ struct NoticeLedger::Pages {
   std::atomic<std::uint64_t> newest;          // id of the last notification that was received
   std::atomic<std::uint64_t> user_namespace;  // 0: not known yet; then the maps count
   std::uint32_t uid_map_length, gid_map_length;
+  std::uint64_t receiving[kReceiving];  // written by the kernel
   Entry<seccomp::Notice> notices[kNotices];
   Entry<seccomp::Injected> injections[kInjections];
   char info[kInfoRoom];
@@ -132,6 +136,12 @@ seccomp::Unfinished NoticeLedger::unfinished() const {
   left.newest = pages_->newest.load();
   for (const auto& entry : pages_->notices)
     if (entry.used.load(std::memory_order_acquire)) left.notices.push_back(entry.value);
+  if (auto last = seccomp::read_notice(pages_->receiving)) {
+    bool known = std::any_of(left.notices.begin(), left.notices.end(),
+                             [&](const auto& notice) { return notice.id == last->id; });
+    if (!known) left.notices.push_back(*last);
+    left.newest = last->id;
+  }
   for (const auto& entry : pages_->injections)
     if (entry.used.load(std::memory_order_acquire)) left.injections.push_back(entry.value);
   if (std::uint64_t inode = pages_->user_namespace.load(std::memory_order_acquire); inode != 0) {
@@ -150,6 +160,10 @@ void NoticeLedger::origin(const seccomp::Origin& origin) {
   pages_->uid_map_length = static_cast<std::uint32_t>(origin.uid_map.size());
   pages_->gid_map_length = static_cast<std::uint32_t>(origin.gid_map.size());
   pages_->user_namespace.store(origin.user_namespace, std::memory_order_release);
+}
+
+std::span<std::uint64_t> NoticeLedger::receiving() {
+  return pages_->receiving;
 }
 
 void NoticeLedger::begin(const seccomp::Notice& notice) {

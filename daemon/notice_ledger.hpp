@@ -27,6 +27,7 @@ class NoticeLedger final : public seccomp::NoticeLog {
   seccomp::Unfinished unfinished() const;
 
   void origin(const seccomp::Origin& origin) override;
+  std::span<std::uint64_t> receiving() override;
   void begin(const seccomp::Notice& notice) override;
   void end(std::uint64_t id) override;
   void begin(const seccomp::Injected& injected) override;

@@ -54,17 +54,27 @@ NoticeFd::Ready NoticeFd::look() const {
   return asked.revents & (POLLHUP | POLLERR | POLLNVAL) ? Ready::gone : Ready::nothing;
 }
 
-base::Result<Notice> NoticeFd::receive() {
-  std::fill(buffer_.begin(), buffer_.end(), 0);  // or EINVAL
-  auto* raw = reinterpret_cast<seccomp_notif*>(buffer_.data());
-  if (::ioctl(fd_.get(), SECCOMP_IOCTL_NOTIF_RECV, raw) != 0) return base::fail_errno();
-  Notice notice{.id = raw->id,
-                .tid = static_cast<pid_t>(raw->pid),
-                .number = raw->data.nr,
-                .arch = raw->data.arch,
-                .instruction = raw->data.instruction_pointer};
-  std::copy(std::begin(raw->data.args), std::end(raw->data.args), notice.arguments.begin());
+std::optional<Notice> read_notice(std::span<const std::uint64_t> memory) {
+  seccomp_notif raw;
+  if (memory.size_bytes() < sizeof raw) return std::nullopt;
+  std::memcpy(&raw, memory.data(), sizeof raw);
+  if (raw.id == 0) return std::nullopt;
+  Notice notice{.id = raw.id,
+                .tid = static_cast<pid_t>(raw.pid),
+                .number = raw.data.nr,
+                .arch = raw.data.arch,
+                .instruction = raw.data.instruction_pointer};
+  std::copy(std::begin(raw.data.args), std::end(raw.data.args), notice.arguments.begin());
   return notice;
+}
+
+base::Result<Notice> NoticeFd::receive(std::span<std::uint64_t> into) {
+  if (into.size() < buffer_.size()) into = buffer_;
+  std::fill(into.begin(), into.end(), 0);  // or EINVAL
+  if (::ioctl(fd_.get(), SECCOMP_IOCTL_NOTIF_RECV, into.data()) != 0) return base::fail_errno();
+  auto notice = read_notice(into);
+  if (!notice) return base::fail(ENOENT);
+  return *notice;
 }
 
 base::Result<> NoticeFd::send(std::uint64_t id, Answer answer) const {
@@ -116,8 +126,8 @@ void Listener::start(const Unfinished& unfinished) {
   supervisor_.reactor().defer([self = shared_from_this()] { self->drain(); });
 }
 
-// Calls that were received and not written down: when too many waited, or when the predecessor died
-// between the two. Numbers go up by one, and are valid from being received to being answered.
+// Calls that were received and not kept in the ledger, because too many waited. Numbers go up by
+// one, and are valid from being received to being answered.
 void Listener::let_orphans_go(const Unfinished& unfinished) {
   std::uint64_t first = unfinished.newest - std::min(unfinished.newest, kMostWaiting - 1);
   for (std::uint64_t id = first; id < unfinished.newest + kBatch; ++id) {
@@ -140,7 +150,8 @@ void Listener::drain() {
     NoticeFd::Ready ready = fd_.look();
     if (ready == NoticeFd::Ready::gone) return end();
     if (ready == NoticeFd::Ready::nothing) return;
-    if (auto notice = fd_.receive()) handle(*notice);
+    auto notice = fd_.receive(log_ ? log_->receiving() : std::span<std::uint64_t>());
+    if (notice) handle(*notice);
   }
   if (ended_) return;
   draining_ = true;

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
+#include <span>
 #include <vector>
 
 #include "base/fd.hpp"
@@ -14,6 +16,10 @@
 
 namespace seccomp {
 
+/// What the kernel has written of a notification (struct seccomp_notif); nothing: it has not, or
+/// there is no room for one.
+std::optional<Notice> read_notice(std::span<const std::uint64_t> memory);
+
 /// A listener's system calls (seccomp_unotify(2)).
 class NoticeFd {
  public:
@@ -22,8 +28,9 @@ class NoticeFd {
   enum class Ready : std::uint8_t { nothing, notice, gone };
   /// gone: the last task with this filter has died, and there will be no more.
   Ready look() const;
-  /// After look() has said `notice`. ENOENT: it was withdrawn meanwhile.
-  base::Result<Notice> receive();
+  /// After look() has said `notice`. ENOENT: it was withdrawn meanwhile. The kernel writes it into
+  /// `into` if that is large enough, else into memory of ours.
+  base::Result<Notice> receive(std::span<std::uint64_t> into = {});
   /// ENOENT: the task does not wait any more.
   base::Result<> send(std::uint64_t id, Answer answer) const;
   bool still_valid(std::uint64_t id) const;

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,9 @@ class NoticeLog {
   virtual ~NoticeLog() = default;
   /// Once, as soon as it is known: at the latest with the first notification.
   virtual void origin(const Origin& origin) = 0;
+  /// Where the kernel writes what is received, so that there is no moment in which a notification
+  /// is ours and not written down. What is there stays until the next is received.
+  virtual std::span<std::uint64_t> receiving() = 0;
   virtual void begin(const Notice& notice) = 0;
   virtual void end(std::uint64_t id) = 0;
   virtual void begin(const Injected& injected) = 0;
