@@ -66,8 +66,7 @@ all() { # HOW [supervised]
     local how=$1
     judged "$how" swap 1500; judged "$how" groups 1000; judged "$how" filters "${2:-}"; judged "$how" other_calls "${2:-}"
     traced "$how" pointers; traced "$how" descriptors; traced "$how" nested
-    # under a supervisor a call after many kills still waits for ever; KILLS=N shows it
-    if [ -z "${2:-}" ] || [ -n "${KILLS:-}" ]; then judged "$how" kills "${KILLS:-3000}"; fi
+    judged "$how" kills "${KILLS:-10000}"
     judged "$how" signals 500; judged "$how" threads 20
     reuse & local reuser=$!
     judged "$how" forks 4
