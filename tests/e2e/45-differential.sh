@@ -57,9 +57,10 @@ same() { # NAME HOW PROFILE COUNT
 pool_open
 check_like "a full map runs them all" "^$((FIRST + 99)):" "$(native $FIRST 100 | sed -n 's/^program //p')"
 check "the same seed is the same program" "$(native $FIRST 300 | md5sum)" "$(native $FIRST 300 | md5sum)"
-same "planned ids" planned every "$COUNT"
-same "planned ids and a filter" planned_too every "$((COUNT / 4))"
-same "slot mode" slot full "$COUNT"
-same "map mode and a filter, profile full" map full "$COUNT"
-same "map mode and a filter, profile basic" basic basic "$((COUNT / 4))"
+half=$((COUNT / 2)) few=$((COUNT / 10))     # no program twice: COUNT of them are run under the daemon
+same "planned ids" planned every "$half"
+same "planned ids and a filter" planned_too every "$few"
+same "slot mode" slot full "$half"
+FIRST=$((FIRST + half)) same "map mode and a filter, profile full" map full "$half"
+same "map mode and a filter, profile basic" basic basic "$few"
 world_leave
