@@ -202,7 +202,7 @@ void OverlayMount::unmount() {
   }
   if (daemon_ > 0) {
     const pid_t pid = daemon_;
-    const int status = wait_daemon(15);
+    const int status = wait_daemon(60);
     EXPECT_EQ(status, 0) << "end of the daemon after the unmount (-1: it still runs)";
     if (status < 0) {
       kill(pid, SIGKILL);
