@@ -30,6 +30,8 @@ def count(case):
     if status == "run":
         return passed, failed
     print("FAILED: %s" % name)
+    for line in re.findall(r"^(?:FAIL - .*(?:\n {7}.*)*|\[  FAILED  \] .*|.*: Failure(?:\n(?!\[).*)*)", text, re.M)[:20]:
+        print("    " + line[:1000].replace("\n", "\n    "))
     return (passed if checks else 0), max(failed, 1)
 
 

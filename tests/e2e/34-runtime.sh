@@ -46,8 +46,8 @@ one_container() { # RUNTIME
     check_fails "$rt: chown to one that nobody has asked for" 'Invalid argument' podman run --rm hi chown 77777 /data/u0
     check "$rt: one that was asked for" "77777:77778" \
         "$(run --annotation org.usernetes.identity.ids='77777 77778' hi sh -c 'chown 77777:77778 /data/u0; stat -c %u:%g /data/u0')"
-    check "$rt: a terminal" "60000 tty" "$(script -qec "timeout -k 5 30 runuser -u hpc -- env HOME=$WORLD/home XDG_RUNTIME_DIR=/run/user/$HPC_UID \
-        podman run --rm -t --user 60000 hi sh -c 'echo \$(id -u) \$([ -t 0 ] && echo tty)'" /dev/null </dev/null | tr -d '\r' | tail -1)"
+    check "$rt: a terminal" "60000 tty" "$(LIMIT=30 hpc script -qec "podman run --rm -t --user 60000 hi sh -c 'echo \$(id -u) \$([ -t 0 ] && echo tty)'" \
+        /dev/null </dev/null 2>&1 | tr -d '\r' | tail -1)"
     check "$rt: exit code" 7 "$(run --user 60000 hi sh -c 'exit 7'; echo $?)"
     check "$rt: killed by a signal" 137 "$(run hi sh -c 'sh -c "kill -9 \$\$"; exit $?' >/dev/null; echo $?)"
     check "$rt: nothing on stderr" "" "$(podman run --rm --user 60000 hi true 2>&1 >/dev/null)"

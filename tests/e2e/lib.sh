@@ -17,6 +17,7 @@
 E2E_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 HPC_UID=1000 SUB_FIRST=100000 SUB_COUNT=2001
 PASSED=0 FAILED=0 SKIPPED=0
+unset SHELL TERM                 # what a machine without a login has: what needs one says which
 
 # --- results ---------------------------------------------------------------------------------------------------
 
