@@ -17,7 +17,7 @@
 #include <sstream>
 
 #include "base/fd.hpp"
-#include "daemon/detach.hpp"
+#include "base/mountinfo.hpp"
 
 namespace cli {
 namespace {
@@ -32,10 +32,11 @@ std::vector<std::string> mounts_of(const std::string& process,
   std::stringstream text;
   text << file.rdbuf();
   std::vector<std::string> found;
-  for (const serving::MountLine& line : serving::MountLine::parse(text.str())) {
+  const std::string table = text.str();
+  for (const base::MountLine& line : base::mount_lines(table)) {
     bool ours = std::find(devices.begin(), devices.end(), line.device) != devices.end();
-    if (ours && line.path != "/" && line.type.starts_with("fuse"))
-      found.insert(found.begin(), line.path);
+    if (ours && line.point != "/" && line.type.starts_with("fuse"))
+      found.insert(found.begin(), base::unescape_mount(line.point));
   }
   return found;
 }

@@ -14,9 +14,9 @@
 #include <csignal>
 #include <cstring>
 #include <set>
-#include <sstream>
 
 #include "base/log.hpp"
+#include "base/mountinfo.hpp"
 
 namespace serving {
 namespace {
@@ -24,22 +24,6 @@ namespace {
 namespace log = base::log;
 
 constexpr unsigned kMostSeconds = 10;  // a mount on a dead network file system must not hold us
-
-// mountinfo writes blanks and backslashes of a path as octal numbers.
-std::string unescaped(std::string_view text) {
-  std::string out;
-  auto digit = [&](std::size_t i) { return i < text.size() && text[i] >= '0' && text[i] <= '7'; };
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '\\' && digit(i + 1) && digit(i + 2) && digit(i + 3)) {
-      out +=
-          static_cast<char>((text[i + 1] - '0') * 64 + (text[i + 2] - '0') * 8 + text[i + 3] - '0');
-      i += 3;
-    } else {
-      out += text[i];
-    }
-  }
-  return out;
-}
 
 std::string read_all(const base::Fd& file) {
   std::string text;
@@ -55,10 +39,12 @@ base::Fd open_at(const base::Fd& dir, const std::string& name) {
 
 // Later ones first: what is mounted below another one goes before it.
 void detach_here(const base::Fd& proc, const std::set<std::string>& devices) {
-  auto lines = MountLine::parse(read_all(open_at(proc, "self/mountinfo")));
+  const std::string table = read_all(open_at(proc, "self/mountinfo"));
+  auto lines = base::mount_lines(table);
   std::reverse(lines.begin(), lines.end());
-  for (const MountLine& line : lines)
-    if (devices.contains(line.device)) ::umount2(line.path.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW);
+  for (const base::MountLine& line : lines)
+    if (!line.type.empty() && devices.contains(std::string(line.device)))
+      ::umount2(base::unescape_mount(line.point).c_str(), MNT_DETACH | UMOUNT_NOFOLLOW);
 }
 
 struct CloseDir {
@@ -85,26 +71,13 @@ void detach_everywhere(const std::set<std::string>& devices) {
 
 }  // namespace
 
-std::vector<MountLine> MountLine::parse(std::string_view text) {
-  std::vector<MountLine> found;
-  std::istringstream lines{std::string(text)};
-  for (std::string line; std::getline(lines, line);) {
-    std::istringstream words(line);
-    std::string id, parent, device, root, path, word, type;
-    words >> id >> parent >> device >> root >> path;
-    while (words >> word && word != "-") {
-    }
-    if (words >> type) found.push_back({device, unescaped(path), type});
-  }
-  return found;
-}
-
 std::string device_at(const std::string& path) {
   base::Fd file(::open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC));
-  std::string device;
-  for (const MountLine& line : MountLine::parse(read_all(file)))
-    if (line.path == path) device = line.device;
-  return device;
+  const std::string table = read_all(file);
+  std::string_view device;
+  for (const base::MountLine& line : base::mount_lines(table))
+    if (!line.type.empty() && base::unescape_mount(line.point) == path) device = line.device;
+  return std::string(device);
 }
 
 base::Checked<Detacher> Detacher::start(ring::Reactor& reactor, std::vector<std::string> devices,

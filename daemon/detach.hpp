@@ -4,7 +4,6 @@
 #pragma once
 #include <functional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "base/fd.hpp"
@@ -12,14 +11,6 @@
 #include "ring/reactor.hpp"
 
 namespace serving {
-
-/// One line of /proc/PID/mountinfo.
-struct MountLine {
-  std::string device;  // "0:57"
-  std::string path;    // as it is; "\040" and the like are undone
-  std::string type;
-  static std::vector<MountLine> parse(std::string_view text);
-};
 
 /// The device of the file system that is mounted on `path`, topmost, in our own namespace; "" if
 /// nothing is. Asks the file system itself nothing.

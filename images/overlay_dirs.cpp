@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/mountinfo.hpp"
 #include "images/files.hpp"
 
 namespace images {
@@ -57,17 +58,9 @@ std::string same_directory_as_merged(const std::string& path) {
 std::vector<std::string> merged_mounts(std::string_view mountinfo, dev_t device) {
   const std::string wanted = std::to_string(major(device)) + ":" + std::to_string(minor(device));
   std::vector<std::string> paths;
-  while (!mountinfo.empty()) {
-    std::string_view line = mountinfo.substr(0, mountinfo.find('\n'));
-    mountinfo.remove_prefix(std::min(line.size() + 1, mountinfo.size()));
-    std::array<std::string_view, 5> field;  // id, parent, device, root, mount point
-    for (std::string_view& word : field) {
-      word = line.substr(0, line.find(' '));
-      line.remove_prefix(std::min(word.size() + 1, line.size()));
-    }
-    if (field[2] == wanted && field[3] == "/" && field[4].ends_with("/merged"))
-      paths.emplace_back(field[4]);
-  }
+  for (const base::MountLine& line : base::mount_lines(mountinfo))
+    if (line.device == wanted && line.root == "/" && line.point.ends_with("/merged"))
+      paths.emplace_back(line.point);
   return paths;
 }
 

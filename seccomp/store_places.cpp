@@ -6,8 +6,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <charconv>
 #include <climits>
+
+#include "base/mountinfo.hpp"
 
 namespace seccomp {
 namespace {
@@ -17,49 +18,6 @@ constexpr unsigned kMountIdUnique = 0x4000;  // STATX_MNT_ID_UNIQUE, Linux 6.8
 constexpr std::size_t kMostMountinfo = 8 << 20;
 constexpr std::size_t kMostMounts = 256;  // remembered; podman makes a few for each layer
 constexpr std::string_view kDeleted = " (deleted)";
-
-std::string_view next_word(std::string_view& line) {
-  const std::size_t end = std::min(line.find(' '), line.size());
-  std::string_view word = line.substr(0, end);
-  line.remove_prefix(std::min(end + 1, line.size()));
-  return word;
-}
-
-// Blanks and backslashes are written \040 and the like.
-std::string unescape(std::string_view text) {
-  std::string out;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    auto digit = [&](std::size_t at) {
-      return at < text.size() && text[at] >= '0' && text[at] < '8';
-    };
-    if (text[i] == '\\' && digit(i + 1) && digit(i + 2) && digit(i + 3)) {
-      out +=
-          static_cast<char>((text[i + 1] - '0') * 64 + (text[i + 2] - '0') * 8 + text[i + 3] - '0');
-      i += 3;
-    } else {
-      out += text[i];
-    }
-  }
-  return out;
-}
-
-std::optional<MountLine> parse_line(std::string_view line, std::uint64_t wanted) {
-  MountLine mount;
-  std::string_view id = next_word(line);
-  auto [end, error] = std::from_chars(id.data(), id.data() + id.size(), mount.id);
-  if (error != std::errc() || end != id.data() + id.size() || mount.id != wanted)
-    return std::nullopt;
-  next_word(line);
-  mount.device = next_word(line);
-  mount.root = unescape(next_word(line));
-  mount.point = unescape(next_word(line));
-  const std::size_t dash = line.find(" - ");
-  if (dash == line.npos || !mount.root.starts_with('/') || !mount.point.starts_with('/'))
-    return std::nullopt;
-  line.remove_prefix(dash + 3);
-  mount.type = next_word(line);
-  return mount;
-}
 
 // Never asks a server: the answer of a FUSE mount of ours would have to come from this very thread.
 std::optional<std::uint64_t> mount_id(const base::Fd& file, unsigned which) {
@@ -97,10 +55,12 @@ std::optional<std::string_view> below(std::string_view path, std::string_view fo
 }  // namespace
 
 std::optional<MountLine> find_mount(std::string_view mountinfo, std::uint64_t id) {
-  while (!mountinfo.empty()) {
-    const std::size_t end = std::min(mountinfo.find('\n'), mountinfo.size());
-    if (auto mount = parse_line(mountinfo.substr(0, end), id)) return mount;
-    mountinfo.remove_prefix(std::min(end + 1, mountinfo.size()));
+  const std::string wanted = std::to_string(id);
+  for (const base::MountLine& line : base::mount_lines(mountinfo)) {
+    if (line.id != wanted || line.type.empty()) continue;
+    if (!line.root.starts_with('/') || !line.point.starts_with('/')) continue;
+    return MountLine{std::string(line.device), base::unescape_mount(line.root),
+                     base::unescape_mount(line.point), std::string(line.type)};
   }
   return std::nullopt;
 }

@@ -16,9 +16,8 @@
 
 namespace seccomp {
 
-/// A line of /proc/PID/mountinfo (proc(5)).
+/// A whole line of /proc/PID/mountinfo (proc(5)), its paths as they are.
 struct MountLine {
-  std::uint64_t id = 0;
   std::string device;  // major:minor
   std::string root;    // of the file system, what is mounted
   std::string point;   // as the process names it

@@ -199,15 +199,7 @@ TEST_F(ServiceTest, UnderAServiceManager) {
   EXPECT_EQ(wait_for(child), 75);
 }
 
-TEST(MountLine, UndoesWhatTheKernelEscapes) {
-  auto found = MountLine::parse(
-      "36 35 98:0 /mnt1 /a\\040b\\134c rw,noatime master:1 - ext3 /dev/root rw\n"
-      "broken\n"
-      "37 35 0:57 / /merged rw - fuse.x x rw\n");
-  ASSERT_EQ(found.size(), 2u);
-  EXPECT_EQ(found[0].path, "/a b\\c");
-  EXPECT_EQ(found[1].device, "0:57");
-  EXPECT_EQ(found[1].type, "fuse.x");
+TEST(DeviceAt, IsThatOfAMount) {
   EXPECT_NE(device_at("/proc"), "");
   EXPECT_EQ(device_at("/proc/nothing is here"), "");
 }

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "base/mountinfo.hpp"
 #include "images/overlay_dirs.hpp"
 #include "runtime/entered.hpp"
 #include "runtime/invocation.hpp"
@@ -59,6 +60,7 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, std::size_t siz
   std::string text(reinterpret_cast<const char*>(data), size);
   words(text);
   (void)images::merged_mounts(text, makedev(0, 5));
+  (void)base::unescape_mount(text);
   auto json = oci::parse_object(text, "fuzz");
   if (!json) return 0;
   (void)oci::read_process(*json, "p");
