@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/io.hpp"
 #include "cli/planning.hpp"
 #include "cli/supervised.hpp"
 #include "daemon/user_namespace.hpp"
@@ -24,10 +25,6 @@ namespace {
 
 constexpr std::array<std::string_view, 7> kEngines = {"podman",  "buildah",    "skopeo", "ctr",
                                                       "nerdctl", "containerd", "docker"};
-
-base::Failure because(const std::string& what) {
-  return {what + ": " + std::strerror(errno)};
-}
 
 // Podman makes its namespaces, and the process that holds them, at its first use after a login.
 bool let_podman_make_namespaces() {
@@ -56,7 +53,7 @@ base::Checked<base::Unit> enter_namespaces() {
   const gid_t gid = ::getegid();
   if (uid == 0) return base::Unit{};
   char folder[PATH_MAX];
-  if (!::getcwd(folder, sizeof folder)) return tl::unexpected(because("working directory"));
+  if (!::getcwd(folder, sizeof folder)) return base::refuse_errno("working directory");
   auto pause = serving::open_pause_process();
   if (!pause && let_podman_make_namespaces()) pause = serving::open_pause_process();
   if (pause) {
@@ -64,12 +61,10 @@ base::Checked<base::Unit> enter_namespaces() {
   } else {
     // No podman here: a namespace like its own, and mounts that are nobody else's.
     TRY_VOID(enter_pool());
-    if (::unshare(CLONE_NEWNS) != 0)
-      return tl::unexpected(because("cannot make a mount namespace"));
+    if (::unshare(CLONE_NEWNS) != 0) return base::refuse_errno("cannot make a mount namespace");
   }
   if (::chdir(folder) != 0)
-    return base::refuse(std::string(folder) +
-                        ": not to be reached from podman's namespace: " + std::strerror(errno));
+    return base::refuse_errno(std::string(folder) + ": not to be reached from podman's namespace");
   tell_engine(uid, gid);
   return base::Unit{};
 }

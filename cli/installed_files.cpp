@@ -13,6 +13,7 @@
 
 #include "base/fd.hpp"
 #include "base/hash.hpp"
+#include "base/io.hpp"
 
 namespace cli {
 namespace {
@@ -20,10 +21,6 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr std::size_t kMostBytes = 1 << 20;
-
-base::Checked<base::Unit> refuse_errno(const std::string& path) {
-  return base::refuse(path + ": " + std::strerror(errno));
-}
 
 // What distinguishes what we wrote from what is there now: "file:HASH", "link:TARGET"; "" if there
 // is nothing, "other" for what we never write.
@@ -50,16 +47,6 @@ std::string mark_at(const std::string& path) {
 std::string parent_of(const std::string& path) {
   std::size_t slash = path.rfind('/');
   return slash == 0 || slash == path.npos ? "/" : path.substr(0, slash);
-}
-
-base::Checked<base::Unit> write_all(int fd, std::string_view text, const std::string& path) {
-  while (!text.empty()) {
-    ssize_t put = ::write(fd, text.data(), text.size());
-    if (put < 0 && errno == EINTR) continue;
-    if (put < 0) return refuse_errno(path);
-    text.remove_prefix(static_cast<std::size_t>(put));
-  }
-  return base::Unit{};
 }
 
 std::vector<std::string> texts(const Json& list) {
@@ -126,7 +113,7 @@ base::Checked<base::Unit> InstalledFiles::make_directories(const std::string& pa
   struct stat status {};
   if (::stat(path.c_str(), &status) == 0) return base::Unit{};
   TRY_VOID(make_directories(parent_of(path)));
-  if (::mkdir(path.c_str(), 0777) != 0 && errno != EEXIST) return refuse_errno(path);
+  if (::mkdir(path.c_str(), 0777) != 0 && errno != EEXIST) return base::refuse_errno(path);
   if (std::find(directories_.begin(), directories_.end(), path) == directories_.end())
     directories_.push_back(path);
   return base::Unit{};
@@ -135,19 +122,19 @@ base::Checked<base::Unit> InstalledFiles::make_directories(const std::string& pa
 // Beside its place first, so that a full disk leaves the old file whole.
 base::Checked<base::Unit> InstalledFiles::write(const Wanted& wanted) {
   std::string beside = wanted.path + ".new";
-  if (::unlink(beside.c_str()) != 0 && errno != ENOENT) return refuse_errno(beside);
+  if (::unlink(beside.c_str()) != 0 && errno != ENOENT) return base::refuse_errno(beside);
   if (wanted.link) {
-    if (::symlink(wanted.content.c_str(), beside.c_str()) != 0) return refuse_errno(beside);
+    if (::symlink(wanted.content.c_str(), beside.c_str()) != 0) return base::refuse_errno(beside);
   } else {
     base::Fd fd(::open(beside.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666));
-    if (!fd.valid()) return refuse_errno(beside);
-    auto done = write_all(fd.get(), wanted.content, beside);
-    if (!done) {
+    if (!fd.valid()) return base::refuse_errno(beside);
+    if (!base::write_all(fd.get(), wanted.content)) {
+      auto refused = base::refuse_errno(beside);
       ::unlink(beside.c_str());
-      return done;
+      return refused;
     }
   }
-  if (::rename(beside.c_str(), wanted.path.c_str()) != 0) return refuse_errno(wanted.path);
+  if (::rename(beside.c_str(), wanted.path.c_str()) != 0) return base::refuse_errno(wanted.path);
   return base::Unit{};
 }
 
@@ -165,8 +152,7 @@ base::Checked<std::vector<Outcome>> InstalledFiles::remove_all() {
   if (dry_run_) return outcomes;
   // What is left is the user's from now on.
   marks_.clear();
-  if (::unlink(memory_.c_str()) != 0 && errno != ENOENT)
-    return base::refuse(memory_ + ": " + std::strerror(errno));
+  if (::unlink(memory_.c_str()) != 0 && errno != ENOENT) return base::refuse_errno(memory_);
   for (auto path = directories_.rbegin(); path != directories_.rend(); ++path)
     ::rmdir(path->c_str());  // if empty
   directories_.clear();

@@ -9,6 +9,7 @@
 #include <charconv>
 #include <cstring>
 
+#include "base/io.hpp"
 #include "cli/config_verb.hpp"
 #include "cli/engine.hpp"
 #include "cli/planning.hpp"
@@ -164,7 +165,7 @@ base::Checked<base::Unit> enter(const Wanted& wanted, seccomp::Mode mode,
   TRY_VOID(load(wanted, mode, guard));
   TRY_VOID(serving::become(who));
   if (wanted.no_new_privileges && ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
-    return base::refuse(std::string("no_new_privs: ") + std::strerror(errno));
+    return base::refuse_errno("no_new_privs");
   return base::Unit{};
 }
 

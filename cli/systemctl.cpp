@@ -9,22 +9,14 @@
 #include <cstdlib>
 
 #include "base/fd.hpp"
+#include "base/io.hpp"
 
 extern char** environ;
 
 namespace cli {
 namespace {
 
-std::string read_to_end(int fd) {
-  std::string text;
-  char part[4096];
-  for (;;) {
-    ssize_t got = ::read(fd, part, sizeof part);
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) return text;
-    text.append(part, static_cast<std::size_t>(got));
-  }
-}
+constexpr std::size_t kMostOutput = 1 << 20;
 
 }  // namespace
 
@@ -50,12 +42,13 @@ std::optional<std::string> systemctl(std::vector<const char*> words) {
   ::posix_spawn_file_actions_destroy(&actions);
   in.reset();
   if (failed != 0) return std::nullopt;
-  std::string text = read_to_end(out.get());
+  auto text = base::read_all(out.get(), kMostOutput);
+  out.reset();  // who writes on is not waited for
   int status = 1;
   while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }
-  if (status != 0) return std::nullopt;
-  return text;
+  if (status != 0 || !text) return std::nullopt;
+  return std::move(*text);
 }
 
 }  // namespace cli

@@ -5,6 +5,8 @@
 #include <fstream>
 #include <optional>
 
+#include "base/io.hpp"
+
 #include "config/toml.hpp"
 
 namespace config {
@@ -27,12 +29,12 @@ base::Checked<std::optional<std::string>> text_of_file(std::string const& path) 
     return base::refuse(path + ": not a regular file");
   }
   std::ifstream in(path, std::ios::binary);
-  if (!in) return base::refuse(path + ": cannot be opened: " + std::strerror(errno));
+  if (!in) return base::refuse_errno(path + ": cannot be opened");
   // In pieces: the runtime reads this before each container, and a megabyte of zeroes is dear.
   std::string text;
   for (char piece[4096]; text.size() <= kMostBytes && in; text.append(piece, in.gcount()))
     in.read(piece, sizeof piece);
-  if (in.bad()) return base::refuse(path + ": cannot be read: " + std::strerror(errno));
+  if (in.bad()) return base::refuse_errno(path + ": cannot be read");
   if (text.size() > kMostBytes) return base::refuse(path + ": larger than 1 MiB");
   return std::optional(std::move(text));
 }

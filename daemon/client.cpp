@@ -9,6 +9,8 @@
 #include <memory>
 #include <vector>
 
+#include "base/io.hpp"
+
 namespace serving {
 namespace {
 
@@ -21,7 +23,7 @@ base::Checked<base::Fd> connected(const std::string& path) {
   base::Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!socket.valid() ||
       ::connect(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0)
-    return base::refuse(path + ": " + std::strerror(errno));
+    return base::refuse_errno(path);
   return socket;
 }
 
@@ -96,7 +98,7 @@ base::Checked<base::Unit> Client::send(std::string_view line, std::span<const in
     }
     ssize_t put = ::sendmsg(socket_.get(), &message, MSG_NOSIGNAL);
     if (put < 0 && errno == EINTR) continue;
-    if (put < 0) return base::refuse(path_ + ": send: " + std::strerror(errno));
+    if (put < 0) return base::refuse_errno(path_ + ": send");
     line.remove_prefix(static_cast<std::size_t>(put));
     fds = fds.subspan(now.size());
   }
@@ -112,7 +114,7 @@ base::Checked<std::string> Client::receive() {
     if (got < 0 && errno == EINTR) continue;
     if (got < 0 && errno == EAGAIN)
       return base::refuse(path_ + ": the daemon does not answer (see its log)");
-    if (got < 0) return base::refuse(path_ + ": " + std::strerror(errno));
+    if (got < 0) return base::refuse_errno(path_);
     if (got == 0) return base::refuse(path_ + ": the daemon has closed the connection");
     lines_.add({bytes, static_cast<std::size_t>(got)});
   }

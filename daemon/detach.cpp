@@ -15,6 +15,7 @@
 #include <cstring>
 #include <set>
 
+#include "base/io.hpp"
 #include "base/log.hpp"
 #include "base/mountinfo.hpp"
 
@@ -23,23 +24,20 @@ namespace {
 
 namespace log = base::log;
 
+constexpr std::size_t kMostMountinfo = 1 << 30;  // the kernel stops at 100,000 mounts
 constexpr unsigned kMostSeconds = 10;  // a mount on a dead network file system must not hold us
-
-std::string read_all(const base::Fd& file) {
-  std::string text;
-  std::array<char, 65536> bytes;
-  for (ssize_t n; (n = ::read(file.get(), bytes.data(), bytes.size())) > 0;)
-    text.append(bytes.data(), static_cast<std::size_t>(n));
-  return text;
-}
 
 base::Fd open_at(const base::Fd& dir, const std::string& name) {
   return base::Fd(::openat(dir.get(), name.c_str(), O_RDONLY | O_CLOEXEC));
 }
 
+std::string mount_table(const base::Fd& mountinfo) {
+  return base::read_all(mountinfo.get(), kMostMountinfo).value_or("");
+}
+
 // Later ones first: what is mounted below another one goes before it.
 void detach_here(const base::Fd& proc, const std::set<std::string>& devices) {
-  const std::string table = read_all(open_at(proc, "self/mountinfo"));
+  const std::string table = mount_table(open_at(proc, "self/mountinfo"));
   auto lines = base::mount_lines(table);
   std::reverse(lines.begin(), lines.end());
   for (const base::MountLine& line : lines)
@@ -73,7 +71,7 @@ void detach_everywhere(const std::set<std::string>& devices) {
 
 std::string device_at(const std::string& path) {
   base::Fd file(::open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC));
-  const std::string table = read_all(file);
+  const std::string table = mount_table(file);
   std::string_view device;
   for (const base::MountLine& line : base::mount_lines(table))
     if (!line.type.empty() && base::unescape_mount(line.point) == path) device = line.device;
@@ -83,7 +81,7 @@ std::string device_at(const std::string& path) {
 base::Checked<Detacher> Detacher::start(ring::Reactor& reactor, std::vector<std::string> devices,
                                         std::function<void()> done) {
   pid_t child = ::fork();
-  if (child < 0) return base::refuse(std::string("fork: ") + std::strerror(errno));
+  if (child < 0) return base::refuse_errno("fork");
   if (child == 0) {
     ::signal(SIGALRM, SIG_DFL);
     ::alarm(kMostSeconds);
@@ -92,8 +90,7 @@ base::Checked<Detacher> Detacher::start(ring::Reactor& reactor, std::vector<std:
   }
   Detacher detacher;
   detacher.process_ = base::Fd(static_cast<int>(::syscall(SYS_pidfd_open, child, 0)));
-  if (!detacher.process_.valid())
-    return base::refuse(std::string("pidfd_open: ") + std::strerror(errno));
+  if (!detacher.process_.valid()) return base::refuse_errno("pidfd_open");
   detacher.watch_ = reactor.watch(detacher.process_.get(), POLLIN, [child, done](int) {
     int status = 0;
     if (::waitpid(child, &status, WNOHANG) != child) return;

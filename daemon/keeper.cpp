@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "base/io.hpp"
 #include "base/log.hpp"
 
 namespace serving {
@@ -57,7 +58,7 @@ base::Checked<base::Fd> connect_to(const std::string& address) {
   // Connected, so that we need no path later on.
   if (!socket.valid() ||
       ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&name), length) != 0)
-    return base::refuse("NOTIFY_SOCKET=" + address + ": " + std::strerror(errno));
+    return base::refuse_errno("NOTIFY_SOCKET=" + address);
   return socket;
 }
 

@@ -16,6 +16,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "base/io.hpp"
+
 namespace serving {
 namespace {
 
@@ -90,7 +92,7 @@ base::Checked<std::unique_ptr<Mount>> Mount::make(const config::MountOptions& op
                                                   const std::string& subtype) {
   char resolved[PATH_MAX];
   if (!::realpath(options.mountpoint.c_str(), resolved))
-    return base::refuse("mountpoint " + options.mountpoint + ": " + std::strerror(errno));
+    return base::refuse_errno("mountpoint " + options.mountpoint);
   struct stat st;
   if (::stat(resolved, &st) != 0 || !S_ISDIR(st.st_mode))
     return base::refuse("mountpoint " + options.mountpoint + ": is not a directory");
@@ -114,7 +116,7 @@ base::Checked<std::unique_ptr<Mount>> Mount::make(const config::MountOptions& op
   mount->device_ = base::Fd(::fcntl(::fuse_session_fd(session.get()), F_DUPFD_CLOEXEC, 3));
   mount->session_ = std::move(session);
   if (!mount->device_.valid() || ::fcntl(mount->device_.get(), F_SETFL, O_NONBLOCK) != 0)
-    return base::refuse("mount on " + mount->path_ + ": " + std::strerror(errno));
+    return base::refuse_errno("mount on " + mount->path_);
   return mount;
 }
 

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <memory>
 
+#include "base/io.hpp"
 #include "base/log.hpp"
 #include "daemon/control.hpp"
 #include "daemon/mount_request.hpp"
@@ -52,7 +53,7 @@ base::Checked<base::Unit> check_device(const Server& server, const base::Fd& dev
       return base::refuse("the /dev/fuse that was sent is served already, as mount " +
                           std::to_string(served->id));
   if (::fcntl(device.get(), F_SETFL, flags | O_NONBLOCK) != 0)
-    return base::refuse(std::string("/dev/fuse: ") + std::strerror(errno));
+    return base::refuse_errno("/dev/fuse");
   return base::Unit{};
 }
 

@@ -15,6 +15,7 @@
 #include <cstring>
 
 #include "base/fd.hpp"
+#include "base/io.hpp"
 
 namespace serving {
 namespace {
@@ -25,10 +26,6 @@ struct Report {
   std::size_t file = 0;  // of kMapFiles, at which it failed
   int error = 0;         // 0: both are written
 };
-
-base::Failure because(const std::string& what) {
-  return {what + ": " + std::strerror(errno)};
-}
 
 // A map is written by one write(2), or not at all.
 int write_map(int process, const char* name, const std::string& text) {
@@ -60,7 +57,9 @@ pid_t silent_fork() {
 base::Checked<base::Unit> unshare_with_writer(int channel) {
   if (::unshare(CLONE_NEWUSER) != 0) {
     const char* hint = errno == ENOSPC ? " (user.max_user_namespaces, or 32 of them nested)" : "";
-    return base::refuse(because("cannot make a user namespace").message + hint);
+    auto refused = base::refuse_errno("cannot make a user namespace");
+    refused.value().message += hint;
+    return refused;
   }
   Report report;
   ssize_t got = -1;
@@ -71,8 +70,8 @@ base::Checked<base::Unit> unshare_with_writer(int channel) {
   if (got != sizeof report) return base::refuse("the child that writes the maps has died");
   if (report.error == 0) return base::Unit{};
   errno = report.error;
-  return tl::unexpected(
-      because(std::string("the kernel refuses the planned ") + kMapFiles[report.file]));
+  return base::refuse_errno(std::string("the kernel refuses the planned ") +
+                            kMapFiles[report.file]);
 }
 
 base::Checked<base::Unit> drop_capabilities() {
@@ -80,7 +79,7 @@ base::Checked<base::Unit> drop_capabilities() {
   __user_cap_data_struct none[2] = {};
   if (::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0 ||
       ::syscall(SYS_capset, &header, none) != 0)
-    return tl::unexpected(because("cannot drop the capabilities"));
+    return base::refuse_errno("cannot drop the capabilities");
   return base::Unit{};
 }
 
@@ -92,14 +91,14 @@ base::Checked<base::Unit> enter_nested_namespace(const std::string& uid_map,
   // way here, so that our files in /proc would be those of the initial root's.
   ::prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
   base::Fd process(::open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC));
-  if (!process.valid()) return tl::unexpected(because("/proc/self"));
+  if (!process.valid()) return base::refuse_errno("/proc/self");
   int ends[2];
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
-    return tl::unexpected(because("socketpair"));
+    return base::refuse_errno("socketpair");
   base::Fd ours(ends[0]), theirs(ends[1]);
   const std::string* const texts[2] = {&uid_map, &gid_map};
   pid_t child = silent_fork();
-  if (child < 0) return tl::unexpected(because("fork"));
+  if (child < 0) return base::refuse_errno("fork");
   if (child == 0) {
     ours.reset();
     write_maps(process.get(), theirs.get(), texts);
@@ -122,13 +121,13 @@ bool groups_are_fixed() {
 base::Checked<base::Unit> become(const Person& person) {
   if (!person.keep_groups && ::setgroups(person.groups.size(), person.groups.data()) != 0 &&
       !(person.groups.empty() && groups_are_fixed()))
-    return tl::unexpected(because("setgroups"));
+    return base::refuse_errno("setgroups");
   if (::setresgid(person.gid, person.gid, person.gid) != 0)
-    return tl::unexpected(because("setgid " + std::to_string(person.gid)));
+    return base::refuse_errno("setgid " + std::to_string(person.gid));
   // A change of ids hides us from who may have to help with the next: we were executed outside.
   ::prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
   if (::setresuid(person.uid, person.uid, person.uid) != 0)
-    return tl::unexpected(because("setuid " + std::to_string(person.uid)));
+    return base::refuse_errno("setuid " + std::to_string(person.uid));
   return person.uid == 0 ? base::Unit{} : drop_capabilities();
 }
 

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <type_traits>
 
+#include "base/io.hpp"
 #include "daemon/protocol.hpp"
 #include "seccomp/listener.hpp"
 #include "seccomp/state_message.hpp"
@@ -81,8 +82,7 @@ NoticeLedger::~NoticeLedger() {
 base::Checked<base::Unit> NoticeLedger::map() {
   void* memory =
       ::mmap(nullptr, sizeof(Pages), PROT_READ | PROT_WRITE, MAP_SHARED, memory_.get(), 0);
-  if (memory == MAP_FAILED)
-    return base::refuse(std::string("a listener's ledger: mmap: ") + std::strerror(errno));
+  if (memory == MAP_FAILED) return base::refuse_errno("a listener's ledger: mmap");
   pages_ = static_cast<Pages*>(memory);
   return base::Unit{};
 }
@@ -91,7 +91,7 @@ base::Checked<std::unique_ptr<NoticeLedger>> NoticeLedger::create(
     const seccomp::ContainerInfo& info) {
   base::Fd memory(::memfd_create("usernetes-identity listener", MFD_CLOEXEC));
   if (!memory.valid() || ::ftruncate(memory.get(), sizeof(Pages)) != 0)
-    return base::refuse(std::string("a listener's ledger: memfd: ") + std::strerror(errno));
+    return base::refuse_errno("a listener's ledger: memfd");
   std::unique_ptr<NoticeLedger> ledger(new NoticeLedger(std::move(memory)));
   TRY_VOID(ledger->map());
   Json text = Json::parse(seccomp::metadata_text(info), nullptr, false);

@@ -12,15 +12,12 @@
 #include <sstream>
 
 #include "base/hash.hpp"
+#include "base/io.hpp"
 
 namespace serving {
 namespace {
 
 constexpr int kBacklog = 128;
-
-base::Failure because(const std::string& what) {
-  return {what + ": " + std::strerror(errno)};
-}
 
 std::string words_of(const char* path) {
   std::ifstream file(path);
@@ -32,7 +29,7 @@ std::string words_of(const char* path) {
 // Whether only we can put names there.
 base::Checked<base::Unit> check_private(const base::Fd& dir, const std::string& path) {
   struct stat st;
-  if (::fstat(dir.get(), &st) != 0) return tl::unexpected(because(path));
+  if (::fstat(dir.get(), &st) != 0) return base::refuse_errno(path);
   if (st.st_uid != ::geteuid())
     return base::refuse(path + ": belongs to user " + std::to_string(st.st_uid) + ", not to us");
   if (st.st_mode & 022) return base::refuse(path + ": others may write there (chmod 0700 it)");
@@ -43,7 +40,7 @@ base::Checked<base::Fd> lock_file(const base::Fd& dir, const std::string& name,
                                   const std::string& path) {
   base::Fd lock(::openat(dir.get(), (name + ".lock").c_str(),
                          O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
-  if (!lock.valid()) return tl::unexpected(because(path + ".lock"));
+  if (!lock.valid()) return base::refuse_errno(path + ".lock");
   if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0)
     return base::refuse(path + ": another daemon listens there");
   return lock;
@@ -61,11 +58,11 @@ base::Checked<base::Fd> open_runtime_dir() {
   std::string path = runtime_dir();
   if (path.empty()) return base::refuse("XDG_RUNTIME_DIR is not set to a path");
   base::Fd above(::open(std::getenv("XDG_RUNTIME_DIR"), O_PATH | O_DIRECTORY | O_CLOEXEC));
-  if (!above.valid()) return tl::unexpected(because("XDG_RUNTIME_DIR"));
+  if (!above.valid()) return base::refuse_errno("XDG_RUNTIME_DIR");
   ::mkdirat(above.get(), "usernetes-identity", 0700);
   base::Fd dir(
       ::openat(above.get(), "usernetes-identity", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  if (!dir.valid()) return tl::unexpected(because(path));
+  if (!dir.valid()) return base::refuse_errno(path);
   TRY_VOID(check_private(dir, path));
   return dir;
 }
@@ -97,20 +94,20 @@ base::Checked<Listening> listen_at(const std::string& path) {
     return base::refuse(path + ": longer than the 107 bytes that a socket's path may have");
   std::memcpy(address.sun_path, path.c_str(), path.size());
   base::Fd dir(::open(above.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!dir.valid()) return tl::unexpected(because(above));
+  if (!dir.valid()) return base::refuse_errno(above);
   TRY_VOID(check_private(dir, above));
   TRY(lock, lock_file(dir, name, path));
   base::Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!socket.valid()) return tl::unexpected(because("socket"));
+  if (!socket.valid()) return base::refuse_errno("socket");
   // Under the lock: what is left there is a dead daemon's.
   if (::unlinkat(dir.get(), name.c_str(), 0) != 0 && errno != ENOENT)
-    return tl::unexpected(because(path));
+    return base::refuse_errno(path);
   mode_t old = ::umask(0177);
   int bound = ::bind(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address);
   int error = errno;
   ::umask(old);
   errno = error;
-  if (bound != 0 || ::listen(socket.get(), kBacklog) != 0) return tl::unexpected(because(path));
+  if (bound != 0 || ::listen(socket.get(), kBacklog) != 0) return base::refuse_errno(path);
   return Listening{std::move(socket), std::move(lock), path};
 }
 

@@ -9,6 +9,7 @@
 #include <csignal>
 #include <cstring>
 
+#include "base/io.hpp"
 #include "base/log.hpp"
 #include "daemon/status.hpp"
 #include "daemon/supervision.hpp"
@@ -37,7 +38,7 @@ base::Checked<base::Unit> Server::catch_signals() {
   ::sigprocmask(SIG_BLOCK, &set, nullptr);
   ::signal(SIGPIPE, SIG_IGN);
   signals_ = base::Fd(::signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC));
-  if (!signals_.valid()) return base::refuse(std::string("signalfd: ") + std::strerror(errno));
+  if (!signals_.valid()) return base::refuse_errno("signalfd");
   signal_watch_ = reactor_->watch(signals_.get(), POLLIN, [this](int) { on_signal(); });
   return base::Unit{};
 }

@@ -13,6 +13,7 @@
 #include <cstring>
 
 #include "base/fd.hpp"
+#include "base/io.hpp"
 #include "daemon/user_namespace.hpp"
 
 namespace serving {
@@ -20,8 +21,8 @@ namespace {
 
 constexpr const char* kStage = "/tmp";  // what the new root is first mounted on, seen by us only
 
-base::Failure because(const std::string& what) {
-  return {"leaving the caller's mount namespace: " + what + ": " + std::strerror(errno)};
+tl::unexpected<base::Failure> refuse_errno(const std::string& what) {
+  return base::refuse_errno("leaving the caller's mount namespace: " + what);
 }
 
 struct Kept {
@@ -53,18 +54,18 @@ void make_directories(const std::string& root, const std::string& path) {
 base::Checked<base::Unit> build_root(const std::vector<Kept>& kept) {
   if (::mount("usernetes-identity", kStage, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755,size=1m") !=
       0)
-    return tl::unexpected(because("tmpfs"));
+    return refuse_errno("tmpfs");
   std::string root = kStage;
   make_directories(root, "/proc");
   // With what is mounted in it: in a namespace of another owner that is locked together.
   if (::mount("/proc", (root + "/proc").c_str(), nullptr, MS_BIND | MS_REC, nullptr) != 0)
-    return tl::unexpected(because("/proc"));
+    return refuse_errno("/proc");
   for (const Kept& one : kept) {
     make_directories(root, one.path);
     // By descriptor: the path may just have been covered by the new root.
     std::string from = "/proc/self/fd/" + std::to_string(one.directory.get());
     if (::mount(from.c_str(), (root + one.path).c_str(), nullptr, MS_BIND, nullptr) != 0)
-      return tl::unexpected(because(one.path));
+      return refuse_errno(one.path);
   }
   return base::Unit{};
 }
@@ -73,15 +74,15 @@ base::Checked<base::Unit> build_root(const std::vector<Kept>& kept) {
 
 base::Checked<base::Unit> leave_mount_namespace(std::span<const std::string> keep) {
   ::tzset();  // reads /etc/localtime, which then is not there
-  if (::unshare(CLONE_NEWNS) != 0) return tl::unexpected(because("unshare"));
+  if (::unshare(CLONE_NEWNS) != 0) return refuse_errno("unshare");
   if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0)
-    return tl::unexpected(because("private mounts"));
+    return refuse_errno("private mounts");
   auto kept = open_all(keep);  // in our namespace: what is of another one cannot be bound
   TRY_VOID(build_root(kept));
   if (::chdir(kStage) != 0 || ::syscall(SYS_pivot_root, ".", ".") != 0)
-    return tl::unexpected(because("pivot_root"));
+    return refuse_errno("pivot_root");
   if (::umount2(".", MNT_DETACH) != 0 || ::chdir("/") != 0)
-    return tl::unexpected(because("detaching the old root"));
+    return refuse_errno("detaching the old root");
   // Nothing of ours belongs there.
   ::mount(nullptr, "/", nullptr, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV, nullptr);
   return base::Unit{};

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "base/fd.hpp"
+#include "base/io.hpp"
 
 extern char** environ;
 
@@ -101,7 +102,7 @@ int wait_for(pid_t child, std::int64_t until) {
 
 base::Checked<base::Fd> lock(const std::string& path, std::int64_t until) {
   base::Fd file(::open((path + ".start").c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
-  if (!file.valid()) return base::refuse(path + ".start: " + std::strerror(errno));
+  if (!file.valid()) return base::refuse_errno(path + ".start");
   while (::flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
     if (milliseconds_now() > until)
       return base::refuse(path + ".start: another mount is starting a daemon, for " +
@@ -138,10 +139,9 @@ base::Checked<bool> start_daemon(const std::string& path) {
   if (somebody_listens(path)) return true;  // who had the lock before us has started it
   base::Fd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
   base::Fd complaints(::memfd_create("stderr", MFD_CLOEXEC));
-  if (!null.valid() || !complaints.valid())
-    return base::refuse(std::string("starting a daemon: ") + std::strerror(errno));
+  if (!null.valid() || !complaints.valid()) return base::refuse_errno("starting a daemon");
   pid_t child = ::fork();
-  if (child < 0) return base::refuse(std::string("starting a daemon: ") + std::strerror(errno));
+  if (child < 0) return base::refuse_errno("starting a daemon");
   if (child == 0) become_daemon(path, null.get(), complaints.get());
   int code = wait_for(child, until);
   if (somebody_listens(path)) return true;

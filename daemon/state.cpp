@@ -7,6 +7,8 @@
 
 #include <cstring>
 
+#include "base/io.hpp"
+
 namespace serving {
 namespace {
 
@@ -23,8 +25,8 @@ std::uint64_t length_of(std::uint64_t span) {
   return span & 0xffffffff;
 }
 
-base::Failure because(const char* what) {
-  return {std::string("the daemon's state: ") + what + ": " + std::strerror(errno)};
+tl::unexpected<base::Failure> refuse_errno(const std::string& what) {
+  return base::refuse_errno("the daemon's state: " + what);
 }
 
 }  // namespace
@@ -35,15 +37,14 @@ State::~State() {
 
 base::Checked<base::Unit> State::map() {
   void* memory = ::mmap(nullptr, kPage, PROT_READ | PROT_WRITE, MAP_SHARED, memory_.get(), 0);
-  if (memory == MAP_FAILED) return tl::unexpected(because("mmap"));
+  if (memory == MAP_FAILED) return refuse_errno("mmap");
   head_ = static_cast<Head*>(memory);
   return base::Unit{};
 }
 
 base::Checked<std::unique_ptr<State>> State::create() {
   base::Fd memory(::memfd_create("usernetes-identity state", MFD_CLOEXEC));
-  if (!memory.valid() || ::ftruncate(memory.get(), kPage) != 0)
-    return tl::unexpected(because("memfd"));
+  if (!memory.valid() || ::ftruncate(memory.get(), kPage) != 0) return refuse_errno("memfd");
   std::unique_ptr<State> state(new State(std::move(memory)));
   TRY_VOID(state->map());
   state->head_->version = kVersion;
@@ -54,7 +55,7 @@ base::Checked<std::unique_ptr<State>> State::create() {
 
 base::Checked<std::unique_ptr<State>> State::adopt(base::Fd memory) {
   struct stat st;
-  if (::fstat(memory.get(), &st) != 0) return tl::unexpected(because("fstat"));
+  if (::fstat(memory.get(), &st) != 0) return refuse_errno("fstat");
   if (!S_ISREG(st.st_mode) || st.st_size < static_cast<off_t>(kPage))
     return base::refuse("the daemon's state: not what a daemon has left");
   std::unique_ptr<State> state(new State(std::move(memory)));
@@ -75,7 +76,7 @@ base::Checked<base::Unit> State::read() {
   std::string text(length_of(span), '\0');
   ssize_t got =
       ::pread(memory_.get(), text.data(), text.size(), static_cast<off_t>(page_of(span) * kPage));
-  if (got != static_cast<ssize_t>(text.size())) return tl::unexpected(because("read"));
+  if (got != static_cast<ssize_t>(text.size())) return refuse_errno("read");
   std::size_t at = 0;
   for (std::size_t end; (end = text.find('\n', at)) != text.npos; at = end + 1) {
     Json line = Json::parse(text.begin() + static_cast<std::ptrdiff_t>(at),

@@ -19,15 +19,12 @@
 #include <sstream>
 
 #include "base/fd.hpp"
+#include "base/io.hpp"
 
 namespace serving {
 namespace {
 
 constexpr std::size_t kMostRanges = 300;  // a map has at most 340 lines
-
-base::Failure because(const std::string& what) {
-  return {what + ": " + std::strerror(errno)};
-}
 
 std::optional<std::uint32_t> number(std::string_view text) {
   std::uint32_t value = 0;
@@ -51,8 +48,8 @@ bool write_file(const char* path, const std::string& text) {
 
 base::Checked<base::Unit> become_root() {
   // Both are the same id of the kernel's before and after: nothing about us changes for others.
-  if (::setresgid(0, 0, 0) != 0) return tl::unexpected(because("setgid 0"));
-  if (::setresuid(0, 0, 0) != 0) return tl::unexpected(because("setuid 0"));
+  if (::setresgid(0, 0, 0) != 0) return base::refuse_errno("setgid 0");
+  if (::setresuid(0, 0, 0) != 0) return base::refuse_errno("setuid 0");
   return base::Unit{};
 }
 
@@ -91,11 +88,11 @@ base::Checked<bool> map_with_helpers(const Account& self) {
   auto uids = sub_ids(read_file("/etc/subuid"), self.name, self.uid);
   auto gids = sub_ids(read_file("/etc/subgid"), self.name, self.uid);
   int ends[2];
-  if (::pipe2(ends, O_CLOEXEC) != 0) return tl::unexpected(because("pipe"));
+  if (::pipe2(ends, O_CLOEXEC) != 0) return base::refuse_errno("pipe");
   base::Fd wait_end(ends[0]), go_end(ends[1]);
   pid_t parent = ::getpid();
   pid_t child = ::fork();
-  if (child < 0) return tl::unexpected(because("fork"));
+  if (child < 0) return base::refuse_errno("fork");
   if (child == 0) {
     go_end.reset();
     char byte;
@@ -113,7 +110,7 @@ base::Checked<bool> map_with_helpers(const Account& self) {
   while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }
   errno = error;
-  if (!unshared) return tl::unexpected(because("cannot make a user namespace"));
+  if (!unshared) return base::refuse_errno("cannot make a user namespace");
   return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
@@ -127,7 +124,7 @@ base::Checked<std::string> make_namespace() {
   std::string own = "0 " + std::to_string(self.uid) + " 1\n";
   if (!write_file("/proc/self/setgroups", "deny") || !write_file("/proc/self/uid_map", own) ||
       !write_file("/proc/self/gid_map", "0 " + std::to_string(self.gid) + " 1\n"))
-    return tl::unexpected(because("cannot map " + std::to_string(self.uid) + " to root"));
+    return base::refuse_errno("cannot map " + std::to_string(self.uid) + " to root");
   return std::string("made a user namespace of one id: no sub-ids, or no newuidmap");
 }
 
@@ -164,7 +161,7 @@ std::vector<std::string> id_map_arguments(std::uint32_t own, std::span<const Sub
 base::Checked<base::Fd> open_namespace_of(pid_t pid) {
   std::string process = "/proc/" + std::to_string(pid);
   base::Fd ns(::open((process + "/ns/user").c_str(), O_RDONLY | O_CLOEXEC));
-  if (!ns.valid()) return tl::unexpected(because(process + "/ns/user"));
+  if (!ns.valid()) return base::refuse_errno(process + "/ns/user");
   uid_t owner = static_cast<uid_t>(-1);
   if (::ioctl(ns.get(), NS_GET_OWNER_UID, &owner) != 0 || owner != ::geteuid())
     return base::refuse(process + ": its user namespace is not ours");
@@ -176,7 +173,7 @@ base::Checked<PauseProcess> open_pause_process() {
   if (!runtime || runtime[0] != '/') return base::refuse("XDG_RUNTIME_DIR is not set to a path");
   std::string path = std::string(runtime) + "/libpod/tmp/pause.pid";
   base::Fd file(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
-  if (!file.valid()) return tl::unexpected(because(path));
+  if (!file.valid()) return base::refuse_errno(path);
   struct stat st;
   if (::fstat(file.get(), &st) != 0 || !S_ISREG(st.st_mode) || st.st_uid != ::geteuid())
     return base::refuse(path + ": is not a file of ours");
@@ -199,9 +196,9 @@ base::Checked<base::Fd> open_pause_namespace() {
 
 base::Checked<base::Unit> enter_pause_process(const PauseProcess& pause) {
   if (::setns(pause.users.get(), CLONE_NEWUSER) != 0)
-    return tl::unexpected(because("podman's user namespace"));
+    return base::refuse_errno("podman's user namespace");
   if (::setns(pause.mounts.get(), CLONE_NEWNS) != 0)
-    return tl::unexpected(because("podman's mount namespace"));
+    return base::refuse_errno("podman's mount namespace");
   return become_root();
 }
 

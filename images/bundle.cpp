@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "base/fd.hpp"
+#include "base/io.hpp"
 #include "images/files.hpp"
 #include "images/overlay_dirs.hpp"
 #include "images/plan_cache.hpp"
@@ -25,7 +26,7 @@ constexpr milliseconds kLayersTime{5000}, kChangingTime{150};
 
 base::Checked<FoundIds> read_bundle_root(const std::string& root, const std::string& cache_dir) {
   base::Fd fd(::open(root.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!fd.valid()) return base::refuse(root + ": " + std::strerror(errno));
+  if (!fd.valid()) return base::refuse_errno(root);
   TRY(found, read_accounts(fd.get()));
   Limits changing{.time = kChangingTime};
   std::optional<OverlayDirs> dirs = overlay_dirs_of(root);

@@ -11,6 +11,8 @@
 #include <array>
 #include <cstring>
 
+#include "base/io.hpp"
+
 namespace images {
 namespace {
 
@@ -41,17 +43,11 @@ base::Result<base::Fd> open_regular(const std::string& path) {
 }
 
 base::Checked<std::string> read_text(int fd, std::size_t limit, const std::string& where) {
-  std::string text;
-  std::array<char, 65536> buffer;
-  for (;;) {
-    const ssize_t got = ::read(fd, buffer.data(), buffer.size());
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return base::refuse(where + ": " + std::strerror(errno));
-    if (got == 0) return text;
-    text.append(buffer.data(), static_cast<std::size_t>(got));
-    if (text.size() > limit)
-      return base::refuse(where + ": is larger than " + std::to_string(limit >> 10) + " KiB");
-  }
+  auto text = base::read_all(fd, limit);
+  if (text) return std::move(*text);
+  if (text.error().value == EFBIG)
+    return base::refuse(where + ": is larger than " + std::to_string(limit >> 10) + " KiB");
+  return base::refuse(where + ": " + std::strerror(text.error().value));
 }
 
 base::Checked<std::string> read_text_in(int root_fd, const std::string& path, std::size_t limit,

@@ -7,6 +7,7 @@
 #include <charconv>
 #include <memory>
 
+#include "base/io.hpp"
 #include "images/files.hpp"
 
 namespace images {
@@ -172,10 +173,8 @@ void PlanCache::store(const std::string& key, const LayerIds& layer) const {
   const std::string temporary = directory_ + "/." + key + "." + std::to_string(::getpid());
   base::Fd fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
   if (!fd.valid()) return;
-  const std::string text = cache_text(layer);
-  const bool whole =
-      ::write(fd.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size());
-  if (!whole || ::rename(temporary.c_str(), (directory_ + "/" + key).c_str()) != 0)
+  if (!base::write_all(fd.get(), cache_text(layer)) ||
+      ::rename(temporary.c_str(), (directory_ + "/" + key).c_str()) != 0)
     ::unlink(temporary.c_str());
 }
 

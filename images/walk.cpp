@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "base/fd.hpp"
+#include "base/io.hpp"
 #include "identity/sidecar.hpp"
 #include "images/files.hpp"
 #include "images/meter.hpp"
@@ -182,8 +183,7 @@ class Walk {
 
 base::Checked<Walked> read_tree(int root_fd, const Limits& limits, const Progress& progress) {
   base::Fd root(::openat(root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!root.valid())
-    return base::refuse(std::string("the root of the image: ") + std::strerror(errno));
+  if (!root.valid()) return base::refuse_errno("the root of the image");
   Walk walk(limits, progress);
   walk.run(std::move(root));
   return std::move(walk).result();

@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/fd.hpp"
+#include "base/io.hpp"
 
 namespace oci {
 namespace {
@@ -26,11 +27,10 @@ base::Checked<base::Unit> enter_one(const Entered& one) {
   std::string what = "the " + one.type + " namespace " + one.path + " that the container joins";
   base::Fd file(::open(one.path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   struct stat status {};
-  if (!file.valid() || ::fstat(file.get(), &status) != 0)
-    return base::refuse(what + ": " + std::strerror(errno));
+  if (!file.valid() || ::fstat(file.get(), &status) != 0) return base::refuse_errno(what);
   if (one.inode != 0 && status.st_ino != one.inode)
     return base::refuse(what + " is not there any more: the path leads to another one");
-  if (::setns(file.get(), 0) != 0) return base::refuse(what + ": " + std::strerror(errno));
+  if (::setns(file.get(), 0) != 0) return base::refuse_errno(what);
   return base::Unit{};
 }
 
@@ -53,7 +53,7 @@ std::string state_text(const std::string& program, const std::string& root, cons
     ::_exit(127);
   }
   to.reset();
-  auto text = read_all(from.get(), kMostOutput);
+  auto text = base::read_all(from.get(), kMostOutput);
   from.reset();
   int status = 0;
   while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {

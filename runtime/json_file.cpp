@@ -9,12 +9,10 @@
 #include <set>
 #include <vector>
 
+#include "base/io.hpp"
+
 namespace oci {
 namespace {
-
-tl::unexpected<base::Failure> refuse_errno(const std::string& path) {
-  return base::refuse(path + ": " + std::strerror(errno));
-}
 
 // The parser keeps a stack of its own, but what it makes costs memory, and later readers recurse.
 base::Checked<base::Unit> check_shape(std::string_view text, const std::string& name) {
@@ -58,44 +56,26 @@ class Keys {
   std::vector<std::set<std::string>> open_;
 };
 
-base::Checked<base::Unit> write_all(int fd, std::string_view text, const std::string& path) {
-  while (!text.empty()) {
-    ssize_t put = ::write(fd, text.data(), text.size());
-    if (put < 0 && errno == EINTR) continue;
-    if (put < 0) return refuse_errno(path);
-    text.remove_prefix(static_cast<std::size_t>(put));
-  }
-  return base::Unit{};
-}
-
 base::Checked<base::Unit> write_new(const std::string& path, const FileText& wanted) {
   base::Fd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
-  if (!file.valid()) return refuse_errno(path);
-  TRY_VOID(write_all(file.get(), wanted.text, path));
+  if (!file.valid()) return base::refuse_errno(path);
+  if (!base::write_all(file.get(), wanted.text)) return base::refuse_errno(path);
   // Not ours to give: the engine reads it again as whoever wrote it.
   if ((wanted.uid != ::geteuid() || wanted.gid != ::getegid()) &&
       ::fchown(file.get(), wanted.uid, wanted.gid) != 0)
-    return refuse_errno(path);
-  if (::fchmod(file.get(), wanted.mode & 07777) != 0) return refuse_errno(path);
+    return base::refuse_errno(path);
+  if (::fchmod(file.get(), wanted.mode & 07777) != 0) return base::refuse_errno(path);
   return base::Unit{};
 }
 
 }  // namespace
 
 base::Checked<std::string> read_all(int fd, std::size_t most) {
-  std::string text;
-  std::size_t have = 0;
-  for (;;) {
-    text.resize(std::min(most + 1, std::max<std::size_t>(have * 2, 65536)));
-    ssize_t got = ::read(fd, text.data() + have, text.size() - have);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return base::refuse(std::strerror(errno));
-    have += static_cast<std::size_t>(got);
-    if (have > most) return base::refuse("more than " + std::to_string(most) + " bytes");
-    if (got == 0) break;
-  }
-  text.resize(have);
-  return text;
+  auto text = base::read_all(fd, most);
+  if (text) return std::move(*text);
+  if (text.error().value == EFBIG)
+    return base::refuse("more than " + std::to_string(most) + " bytes");
+  return base::refuse(std::strerror(text.error().value));
 }
 
 base::Checked<FileText> read_regular(const std::string& path, std::size_t most) {
@@ -103,9 +83,9 @@ base::Checked<FileText> read_regular(const std::string& path, std::size_t most) 
   base::Fd file(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
   if (!file.valid() && errno == ELOOP)
     return base::refuse(path + ": is a symbolic link, which is not followed");
-  if (!file.valid()) return refuse_errno(path);
+  if (!file.valid()) return base::refuse_errno(path);
   struct stat status {};
-  if (::fstat(file.get(), &status) != 0) return refuse_errno(path);
+  if (::fstat(file.get(), &status) != 0) return base::refuse_errno(path);
   if (!S_ISREG(status.st_mode)) return base::refuse(path + ": is not a regular file");
   auto text = read_all(file.get(), most);
   if (!text) return base::refuse(path + ": " + text.error().message);
@@ -116,7 +96,7 @@ base::Checked<base::Unit> replace_file(const std::string& path, const FileText& 
   std::string temporary = path + ".usernetes-identity." + std::to_string(::getpid());
   (void)::unlink(temporary.c_str());  // of a process of this number that has died
   auto done = write_new(temporary, wanted);
-  if (done && ::rename(temporary.c_str(), path.c_str()) != 0) done = refuse_errno(path);
+  if (done && ::rename(temporary.c_str(), path.c_str()) != 0) done = base::refuse_errno(path);
   if (!done) (void)::unlink(temporary.c_str());
   return done;
 }

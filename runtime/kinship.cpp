@@ -9,9 +9,12 @@
 #include <algorithm>
 
 #include "base/fd.hpp"
+#include "base/io.hpp"
 
 namespace oci {
 namespace {
+
+constexpr std::size_t kMostMap = 64 * 1024;
 
 base::Fd open_path(const std::string& path) {
   // A namespace's file is on nsfs, where opening has no effect; a fifo must not keep us.
@@ -50,15 +53,9 @@ bool is_our_child(int users) {
 std::optional<std::vector<identity::Extent>> read_map(const std::string& path) {
   base::Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!file.valid()) return std::nullopt;
-  std::string text(65536, '\0');
-  std::size_t have = 0;
-  for (ssize_t got = 0; have < text.size(); have += static_cast<std::size_t>(got)) {
-    got = ::read(file.get(), text.data() + have, text.size() - have);
-    if (got < 0) return std::nullopt;
-    if (got == 0) break;
-  }
-  text.resize(have);
-  auto pool = identity::Pool::parse(text);
+  auto text = base::read_all(file.get(), kMostMap);
+  if (!text) return std::nullopt;
+  auto pool = identity::Pool::parse(*text);
   if (!pool) return std::nullopt;
   return std::vector<identity::Extent>(pool->extents().begin(), pool->extents().end());
 }

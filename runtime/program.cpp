@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/io.hpp"
+
 namespace oci {
 namespace {
 
@@ -69,7 +71,7 @@ base::Checked<base::Unit> become(const std::string& program, std::span<const cha
   for (const char* word : words) argv.push_back(const_cast<char*>(word));
   argv.push_back(nullptr);
   ::execv(program.c_str(), argv.data());
-  return base::refuse(program + ": " + std::strerror(errno));
+  return base::refuse_errno(program);
 }
 
 }  // namespace oci

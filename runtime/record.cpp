@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/hash.hpp"
+#include "base/io.hpp"
 #include "runtime/json_file.hpp"
 
 namespace oci {
@@ -48,7 +49,7 @@ std::vector<Entered> entered_of(const Json& json) {
 }
 
 tl::unexpected<base::Failure> refuse_errno(const std::string& what) {
-  return base::refuse("record of the container: " + what + ": " + std::strerror(errno));
+  return base::refuse_errno("record of the container: " + what);
 }
 
 }  // namespace
@@ -80,7 +81,7 @@ base::Checked<base::Unit> Records::write(const std::string& root, const Record& 
   base::Fd file(::openat(directory_.get(), temporary.c_str(),
                          O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!file.valid()) return refuse_errno(temporary);
-  if (::write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size()) ||
+  if (!base::write_all(file.get(), text) ||
       ::renameat(directory_.get(), temporary.c_str(), directory_.get(), name.c_str()) != 0) {
     auto failed = refuse_errno(name);
     (void)::unlinkat(directory_.get(), temporary.c_str(), 0);
@@ -95,7 +96,7 @@ std::optional<Record> Records::read_file(const std::string& name) const {
   struct stat status {};
   if (!file.valid() || ::fstat(file.get(), &status) != 0 || !S_ISREG(status.st_mode))
     return std::nullopt;
-  auto text = read_all(file.get(), kMostBytes);
+  auto text = base::read_all(file.get(), kMostBytes);
   if (!text) return std::nullopt;
   auto json = parse_object(*text, name);
   if (!json) return std::nullopt;

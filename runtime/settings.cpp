@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "base/fd.hpp"
+#include "base/io.hpp"
 
 namespace oci {
 namespace {
@@ -30,7 +31,7 @@ base::Checked<base::Unit> make_one(const Setting& setting, const Joined& where) 
   if (setting_path(setting.name).empty())
     return base::refuse("linux.sysctl: \"" + setting.name.substr(0, 80) + "\" is no setting");
   pid_t child = ::fork();
-  if (child < 0) return base::refuse(std::string("fork: ") + std::strerror(errno));
+  if (child < 0) return base::refuse_errno("fork");
   if (child == 0) ::_exit(enter_and_write(where, setting) & 0xff);
   int status = 0;
   while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {

@@ -8,6 +8,7 @@
 
 #include <climits>
 
+#include "base/io.hpp"
 #include "base/mountinfo.hpp"
 
 namespace seccomp {
@@ -29,18 +30,9 @@ std::optional<std::uint64_t> mount_id(const base::Fd& file, unsigned which) {
 }
 
 std::string read_mountinfo(pid_t tid) {
-  std::string text;
   base::Fd file(
       ::open(("/proc/" + std::to_string(tid) + "/mountinfo").c_str(), O_RDONLY | O_CLOEXEC));
-  for (std::size_t have = 0; file.valid() && have < kMostMountinfo;) {
-    text.resize(have + 65536);
-    const ssize_t got = ::read(file.get(), text.data() + have, text.size() - have);
-    have += static_cast<std::size_t>(std::max<ssize_t>(got, 0));
-    if (got > 0) continue;
-    text.resize(have);
-    break;
-  }
-  return text;
+  return base::read_all(file.get(), kMostMountinfo).value_or("");
 }
 
 // What follows `folder` in `path`, with its slash; nothing if it does not lie there.
