@@ -2,13 +2,13 @@
 # Real software of a Debian image, twice at once: `hpc` has 2,001 subordinate ids, our mount program and our runtime;
 # `big` has 65,536, stock podman, fuse-overlayfs and crun, and nothing of ours. Both build the same image from the same
 # packages and do the same with it (software_ops.sh). What the software says and the whole tree with its owners must be
-# the same. Packages come from the machine's own apt, once; everything is gone afterwards.
+
 # usage: 38-software.sh BINARY
 . "$(dirname "$0")/lib.sh"; world_enter "$@"
 
-OUT=$WORLD/out SHARE=$WORLD/work RUNTIME=$WORLD/bin/usernetes-identity-runtime
+OUT=$WORLD/out SHARE=$WORLD/kit RUNTIME=$WORLD/bin/usernetes-identity-runtime
 PLANNED=60000-60001,61000,62001-62003,70000      # what no file of the image tells beforehand
-SOFTWARE="nginx-light postgresql-15 openssh-server openssh-client procps systemd systemd-sysv dbus"
+SOFTWARE="nginx-light postgresql-15 openssh-server openssh-client procps systemd systemd-sysv dbus sudo munge"
 AUTOSTART=true
 
 give_up() { fail "$@"; world_leave; }
@@ -40,7 +40,7 @@ base_image() { # a tree as debootstrap makes it, in memory, for dpkg syncs a lot
     timeout 400 debootstrap --variant=minbase --no-check-gpg bookworm "$WORLD/tree" "file://$SHARE/repo" >"$WORLD/debootstrap.log" 2>&1 || return
     cd "$WORLD/tree" || return
     rm -f var/cache/apt/archives/*.deb var/log/*.log var/log/apt/* etc/hostname etc/resolv.conf
-    echo 'deb [trusted=yes] file:/work/repo bookworm main' >etc/apt/sources.list
+    echo 'deb [trusted=yes] file:/kit/repo bookworm main' >etc/apt/sources.list
     echo force-unsafe-io >etc/dpkg/dpkg.cfg.d/unsafe-io
     printf '#!/bin/sh\nexit 101\n' >usr/sbin/policy-rc.d; chmod 755 usr/sbin/policy-rc.d     # nothing is started by a package
     tar --numeric-owner -cf "$WORLD/base.tar" . && cd / && umount "$WORLD/tree"
@@ -69,8 +69,9 @@ users() {
     ln -s "$BIN" "$RUNTIME"
     setup hpc "$BIN" "$RUNTIME"; setup big /usr/bin/fuse-overlayfs /usr/bin/crun
     install -d -o $HPC_UID "$WORLD/home/.config/usernetes-identity"
-    printf '[runtime]\nids = "%s"\n' "$PLANNED" >"$WORLD/home/.config/usernetes-identity/config.toml"
+    planned_ids "$PLANNED"
 }
+planned_ids() { printf '[runtime]\nprofile = "auto"\nids = "%s"\n' "$1" >"$WORLD/home/.config/usernetes-identity/config.toml"; }
 both() { # FUNCTION: of each user at the same time
     local user
     for user in hpc big; do "$1" $user & done
@@ -92,29 +93,45 @@ STEPS=(accounts files copies logins "postgres postgres 5501" "postgres alice 550
 import_and_build() { # USER
     local out=$OUT/$1
     LIMIT=200 as_user "$1" podman import -q "$WORLD/base.tar" base >"$out/import" 2>&1
-    LIMIT=400 as_user "$1" podman build -q --layers=false -v "$SHARE:/work:ro" -t software -f "$WORLD/Containerfile" "$WORLD/tmp" >"$out/build.log" 2>&1
+    LIMIT=400 as_user "$1" podman build -q --layers=false -v "$SHARE:/kit:ro" -t software -f "$WORLD/Containerfile" "$WORLD/tmp" >"$out/build.log" 2>&1
     echo "exit $?" >"$out/build"; note "$1: imported and built after $SECONDS s"
-    as_user "$1" podman run -d --name c --hostname box -v "$SHARE:/work:ro" software sleep infinity >"$out/run.log" 2>&1
+    as_user "$1" podman run -d --name c --hostname box -v "$SHARE:/kit:ro" software sleep infinity >"$out/run.log" 2>&1
     as_user "$1" podman exec c cat /packages >"$out/packages" 2>&1
 }
 work() { # USER
     local step
     for step in "${STEPS[@]}"; do
-        LIMIT=100 as_user "$1" podman exec c /work/software_ops.sh $step >"$OUT/$1/${step// /-}" 2>&1
+        LIMIT=100 as_user "$1" podman exec c /kit/software_ops.sh $step >"$OUT/$1/${step// /-}" 2>&1
     done
 }
+# The same with ids that nobody planned, those of the steps moved to where the first container had none, and with some of
+# daemons: u has a map and a filter, t a filter alone. Both show owners of files (profile full), for the steps look at them.
+# /proc, and so ps, has the kernel's numbers.
+PROC='/^(Uid|Gid|Groups):/d; /(nginx|postgres|sshd): /d; /^[a-z0-9]+  +[0-9]+$/d'
+OTHERS=("${STEPS[@]:0:4}" late_accounts "${STEPS[@]:4:5}" "postgres dba 5503" sudo munge dbus apt_get tree)
+unforeseen() { # USER CONTAINER ANNOTATION
+    local step
+    as_user "$1" podman run -d --name "$2" --hostname box --annotation "org.usernetes.identity.$3" -v "$SHARE:/kit:ro" software sleep infinity >"$OUT/$1/run-$2.log" 2>&1
+    for step in "${OTHERS[@]}"; do
+        LIMIT=100 as_user "$1" podman exec "$2" /kit/unforeseen_ops.sh $step 2>&1 | sed -E "$PROC" >"$OUT/$1/$2-${step// /-}"
+    done
+}
+unforeseen_ids() {
+    unforeseen big u profile=full & unforeseen hpc u profile=full & unforeseen hpc t mode=slot & wait
+    local step; for step in "$OUT"/big/u-*; do ln -s "$step" "$OUT/big/t-${step##*/u-}"; done
+}
 build_accounts() { # USER: with layers, as podman does by itself: the second step sees what was committed of the first
-    LIMIT=100 as_user "$1" podman build -q -v "$SHARE:/work:ro" -t accounts -f "$WORLD/Containerfile.accounts" "$WORLD/tmp" >"$OUT/$1/build2.log" 2>&1
+    LIMIT=100 as_user "$1" podman build -q -v "$SHARE:/kit:ro" -t accounts -f "$WORLD/Containerfile.accounts" "$WORLD/tmp" >"$OUT/$1/build2.log" 2>&1
     echo "exit $?" >"$OUT/$1/build2"
     as_user "$1" podman run --rm accounts cat /accounts >"$OUT/$1/built-accounts" 2>&1
     as_user "$1" podman run --rm accounts cat /later >"$OUT/$1/later" 2>&1
     as_user "$1" podman run --rm accounts find /srv/data -printf '%p %y %m %U:%G\n' 2>&1 | sort >"$OUT/$1/committed"
 }
 boot() { # USER
-    as_user "$1" podman run -d --name s --hostname box --cgroups=enabled --systemd=always -v "$SHARE:/work:ro" software \
-        /work/software_ops.sh boot >"$OUT/$1/boot.log" 2>&1
-    LIMIT=100 as_user "$1" podman exec s /work/software_ops.sh services >"$OUT/$1/services" 2>&1
-    LIMIT=100 as_user "$1" podman exec s /work/software_ops.sh tree >"$OUT/$1/tree-after-boot" 2>&1
+    as_user "$1" podman run -d --name s --hostname box --cgroups=enabled --systemd=always -v "$SHARE:/kit:ro" software \
+        /kit/software_ops.sh boot >"$OUT/$1/boot.log" 2>&1
+    LIMIT=100 as_user "$1" podman exec s /kit/software_ops.sh services >"$OUT/$1/services" 2>&1
+    LIMIT=100 as_user "$1" podman exec s /kit/software_ops.sh tree >"$OUT/$1/tree-after-boot" 2>&1
 }
 
 # --- what of it is right ---------------------------------------------------------------------------------------
@@ -132,6 +149,58 @@ compare() {
     same "nginx of 60000" nginx-alice-team '^for alice$' '403 Forbidden' '^alice 60000 nginx: worker process'
     same "sshd" sshd '^uid=60000\(alice\)' '^alice 60000 sshd: alice@notty$' '^root 0 sshd: alice \[priv\]$' '^60000:5:620$'
     same "the whole tree" tree '^/home/alice/mine f 644 60000 61000' '^/usr/bin/ssh-agent f 2755 0 10[0-9] '
+}
+compare_unforeseen() { # HOW CONTAINER
+    same "$1: useradd, groupadd" $2-accounts '^alice: uid=63000\(alice\) gid=1000\(alice\) groups=1000\(alice\),63100\(team\)$'
+    same "$1: chown, chmod, install" $2-files '^/srv/data/suid f 4755 alice:team 63000:63100 $'
+    same "$1: cp -a, tar" $2-copies '^/srv/untarred/fifo p 644 63000:63000$' '^/srv/by-names/link l 777 63001:63100$'
+    same "$1: su, setpriv" $2-logins '^uid=63000\(alice\)' '^42 63000 63100 63201$' '^CapEff:[[:space:]]0+$'
+    same "$1: usermod" $2-late_accounts '^uid=64101\(munge\)' '^/etc/munge/munge.key f 600 munge:munge 64101:64102$'
+    same "$1: postgres of postgres" $2-postgres-postgres-5501 '^postgres\|42$' '^Peer authentication failed'
+    same "$1: postgres of 63000" $2-postgres-alice-5502 '^alice\|42$' '^Peer authentication failed' '^/srv/pg-alice/data d 700 63000:1000$'
+    same "$1: postgres of 999" $2-postgres-dba-5503 '^dba\|42$' '^Peer authentication failed' '^/srv/pg-dba/data d 700 999:63100$'
+    same "$1: nginx of www-data" $2-nginx-www-data-www-data '^for www-data$' '403 Forbidden'
+    same "$1: nginx of 63000" $2-nginx-alice-team '^for alice$' '403 Forbidden'
+    same "$1: sshd, split as 64104" $2-sshd '^uid=63000\(alice\)' '^63000:5:620$' '^root@127.0.0.1: Permission denied'
+    same "$1: sudo" $2-sudo '^uid=63001\(bob\)' '^63001:63100$' 'a password is required' '^uid=0\(root\)' '^CapPrm:[[:space:]]0+$' '^64999$'
+    same "$1: munge of 64101" $2-munge '^UID: alice \(63000\)$' '^UID: bob \(63001\)$' '^UID: root \(0\)$' 'Unauthorized .* UID=63001 GID=63100'
+    same "$1: dbus-daemon of 64103" $2-dbus '^uint32 1$' '^busctl alice$' '^busctl bob$' 'AccessDenied'
+    same "$1: apt as 64100, dpkg of high ids" $2-apt_get '^/srv/high/suid f 4755 63001:63100 bob:team$' '^/srv/high/link l 777 63001:63100' '^install ok installed$'
+    same "$1: the whole tree" $2-tree '^/srv/high/link l 777 63001 63100'
+}
+# What they are outside: ids of the pool, another for each, and without capabilities; and what of theirs is on the disk.
+HELD='davesleep 4004 huge dave none
+dbus-daemon bus bus none
+groupsleep 4005 huge huge none
+munged munge munge none
+nginx: worker dave dave none
+rootsleep 4003 huge root some
+sleep 4001 dave dave none
+sleep 4002 huge huge none
+sleep 4006 dave dave none
+sleep 4007 dave dave none
+sleep 4008 root root some
+sshd: dave@notty dave dave none'
+held() { # CONTAINER: "COMMAND REAL EFFECTIVE CAPABILITIES" of each
+    local p inside names='' name
+    inside=$(readlink "/proc/$(hpc podman inspect -f '{{.State.Pid}}' "$1")/ns/pid")
+    for name in dave=70000 huge=1185200044 munge=64101 bus=64103; do
+        names+="s/ $((SUB_FIRST - 1 + $(hpc "$BIN" map --json ${name#*=} | python3 -c 'import json, sys; print(json.load(sys.stdin)["ids"][0]["slot"])')))\\b/ ${name%=*}/g; "
+    done
+    for p in /proc/[0-9]*; do
+        [ "$(readlink "$p/ns/pid" 2>/dev/null)" = "$inside" ] && grep -q . "$p/cmdline" || continue
+        echo "$(tr '\0' ' ' <"$p/cmdline" | cut -d' ' -f1,2 | sed 's/ --.*//; s/ *$//')" \
+            "$(awk '/^Uid/ {printf "%s %s", $2, $3} /^CapEff/ {print ($2 ~ /^0+$/ ? " none" : " some")}' "$p/status")"
+    done | sed -E "s/ $HPC_UID\b/ root/g; $names" | grep -E '^([a-z]*sleep 4|munged|dbus-daemon|nginx: worker|sshd: dave@)' | LC_ALL=C sort -u
+}
+outside() { # HOW CONTAINER
+    local out upper; out=$(hpc podman exec "$2" /kit/unforeseen_ops.sh hold 2>&1 </dev/null)
+    check_like "$1: 70000 may do to its own what it may, and no more" '^dave: 70000 0+ 0+ mine 70000 sleep-1 sleep-4 sleep-6 sleep-7 environ-1 70000:1002$' "$out"
+    check_like "$1: and so may 1185200044" '^huge: 1185200044 0+ 0+ mine 70000 sleep-2 sleep-3 sleep-4 sleep-5 environ-2 70000:1002 1185200044:1002$' "$out"
+    check "$1: outside each is who it is, without capabilities" "$HELD" "$(held "$2")"
+    upper=$(hpc podman inspect -f '{{.GraphDriver.Data.UpperDir}}' "$2")/home
+    check "$1: files on the disk" "70000:1002 $((SUB_FIRST - 1 + $(hash_slot 70000))) 1185200044:1002 $((SUB_FIRST - 1 + $(hash_slot 1185200044)))" \
+        "$(record "$upper/dave/mine") $(stat -c %u "$upper/dave/mine") $(record "$upper/huge/mine") $(stat -c %u "$upper/huge/mine")"
 }
 compare_built() {
     same "podman build with useradd of high ids" build2 '^exit 0$'
@@ -163,7 +232,7 @@ more_than_a_full_map() {
     check_fails "65,536 ids do not reach to 70000" 'Invalid argument' as_user big podman exec c chown 70000 /srv/data/installed
     check "2,001 ids do, when it is planned" "70000:70000 70000" \
         "$(hpc podman exec c sh -c 'groupadd -g 70000 dave; useradd -u 70000 -g dave -m dave 2>/dev/null; echo $(stat -c %u:%g /home/dave) $(su dave -c "id -u")' 2>&1)"
-    check_fails "an id that nobody planned is the kernel's to refuse" 'Invalid argument' hpc podman exec c chown 50000 /srv/data/installed
+    check_ok "nor need an id be planned" hpc podman exec c chown 50000 /srv/data/installed
 }
 
 repository || give_up "packages are downloaded" "$(tail -5 "$WORLD/apt.log")"
@@ -171,12 +240,17 @@ pass "packages are downloaded"; stage "$(ls "$SHARE/repo/pool" | wc -l) packages
 base_image || give_up "a Debian tree is made" "$(tail -5 "$WORLD/debootstrap.log")"
 pass "a Debian tree is made"; stage debootstrap
 cp "$E2E_DIR/software_ops.sh" "$SHARE/"; users
-printf '%s\n' 'FROM base' "RUN /work/software_ops.sh packages $SOFTWARE >/packages" >"$WORLD/Containerfile"
-printf '%s\n' 'FROM software' 'RUN /work/software_ops.sh accounts >/accounts; /work/software_ops.sh files >>/accounts' \
-    'RUN /work/software_ops.sh later >/later' >"$WORLD/Containerfile.accounts"
+sed -E 's/\b6([0-2])0(0[0-9])\b/63\1\2/g' "$E2E_DIR/software_ops.sh" >"$SHARE/unforeseen_ops.sh"; chmod 755 "$SHARE/unforeseen_ops.sh"
+printf '%s\n' 'FROM base' "RUN /kit/software_ops.sh packages $SOFTWARE >/packages" >"$WORLD/Containerfile"
+printf '%s\n' 'FROM software' 'RUN /kit/software_ops.sh accounts >/accounts; /kit/software_ops.sh files >>/accounts' \
+    'RUN /kit/software_ops.sh later >/later' >"$WORLD/Containerfile.accounts"
 both import_and_build; stage "image built"
 both work; stage "software ran"
 compare; more_than_a_full_map
+planned_ids ""; unforeseen_ids; planned_ids "$PLANNED"; stage "unforeseen ids ran"
+compare_unforeseen "not planned" u; outside "not planned" u
+compare_unforeseen "slots" t; outside "slots" t; stage "and were seen outside"
+hpc podman rm -f -t 0 u t >/dev/null 2>&1; as_user big podman rm -f -t 0 u >/dev/null 2>&1
 both build_accounts; stage "accounts built"; compare_built; base_with_owners
 both boot; stage "systemd ran"; compare_boot
 for user in hpc big; do as_user $user podman rm -f -t 0 -a >/dev/null 2>&1; done

@@ -14,7 +14,7 @@ wait_for() {
 # chance has no size (keys, certificates, logs, the database's own bookkeeping) or no name (links named by a
 # certificate's hash, private directories of systemd's); a cache of the database is there only after a connection.
 tree() {
-    find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /work \) -prune -o \
+    find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /kit \) -prune -o \
         \( -type f -printf '%p %y %m %U %G %s\n' -o -printf '%p %y %m %U %G %l\n' \) |
         sed -E -e '\,^/(etc/ssh/ssh_host_|etc/ssl/[a-z]+/ssl-cert-snakeoil|var/log/|var/lib/postgresql/)[^ ]* f ,s/ [0-9]+$/ -/' \
             -e 's,^/etc/ssl/certs/[0-9a-f]{8}[.]0 ,/etc/ssl/certs/HASH.0 ,' -e '\,/pg_internal[.]init ,d' \
@@ -121,6 +121,84 @@ S
     kill "$(cat /run/sshd-test.pid)"
     grep -iE 'error|denied|cannot|fatal|operation not permitted|invalid' /tmp/sshd.log
     rm -r /home/alice/.ssh /tmp/sshd.log /tmp/session
+}
+
+# --- with ids that nobody planned: those of accounts, others in their place, and of daemons that had planned ones ---
+
+late_accounts() { # what an administrator of a running container does
+    useradd -r -u 999 -g team -d / -s /bin/bash dba
+    usermod -u 64100 _apt; usermod -u 64101 munge; groupmod -g 64102 munge; usermod -u 64103 messagebus; usermod -u 64104 sshd
+    mkdir -p /run/munge; chown -R munge:munge /etc/munge /var/lib/munge /var/log/munge /run/munge
+    chown _apt /var/lib/apt/lists/partial /var/cache/apt/archives/partial
+    for name in dba _apt munge messagebus sshd; do id $name; done
+    find /etc/munge /var/lib/munge /var/log/munge /var/lib/apt/lists/partial -printf '%p %y %m %u:%g %U:%G\n' | sort
+}
+
+sudo() { # of alice to bob, and to nobody else; of the group team to root by a password that nobody has
+    printf '%s\n' 'alice ALL=(bob:team) NOPASSWD: ALL' 'dba ALL=(ALL) NOPASSWD: ALL' 'Defaults !lecture, runas_allow_unknown_id' >/etc/sudoers.d/alice
+    chmod 440 /etc/sudoers.d/alice
+    su - alice -c 'sudo -n -u bob id; sudo -n -u bob -g team sh -c "touch /tmp/bobs; stat -c %u:%g /tmp/bobs; rm /tmp/bobs; cat /etc/shadow"
+        sudo -n -u bob grep -E "^(CapEff|CapPrm)" /proc/self/status; sudo -n id 2>&1; sudo -n -u carol id 2>&1; sudo -n -l' 2>&1
+    su - bob -c 'sudo -n id' 2>&1
+    su - dba -c 'sudo -n id; sudo -n wc -l </etc/passwd; sudo -n -u "#64999" id -u; sudo -n -u alice sudo -n -u bob id -un' 2>&1
+    rm /etc/sudoers.d/alice; stat -c '%a %U:%G' /usr/bin/sudo
+}
+
+munge() { # a credential says whose it is, because the daemon asks the socket
+    runuser -u munge -- munged; echo "exit $?"; wait_for test -S /run/munge/munge.socket.2
+    for who in alice bob root; do
+        su $who -c 'munge -n | unmunge' | grep -E '^(STATUS|UID|GID)' | sed 's/  */ /g'
+    done
+    su bob -c 'munge -n --restrict-uid alice' >/tmp/for-alice; chmod 644 /tmp/for-alice
+    for who in alice bob; do su $who -c 'unmunge </tmp/for-alice' 2>&1 | grep -E '^(STATUS|UID)|Unauthorized' | sed 's/  */ /g'; done
+    find /run/munge -printf '%p %y %m %u:%g %U:%G\n' | sort
+    kill "$(cat /run/munge/munged.pid)"; wait_for test ! -e /run/munge/munged.pid; rm /tmp/for-alice; cut -d' ' -f6- /var/log/munge/munged.log | grep -i error
+}
+
+dbus() { # the system's: it gives root up, knows who is connected, and who may have which name
+    echo '<busconfig><policy user="alice"><allow own="org.example.A"/></policy></busconfig>' >/etc/dbus-1/system.d/a.conf
+    mkdir -p /run/dbus; dbus-daemon --system --fork; echo "exit $?"; wait_for test -S /run/dbus/system_bus_socket
+    for who in alice bob root; do
+        su $who -c 'dbus-send --system --print-reply=literal --dest=org.freedesktop.DBus / org.freedesktop.DBus.RequestName string:org.example.A uint32:0
+            busctl --system list --unique --no-legend | awk "/busctl/ {print \$3, \$4}"' 2>&1 | sed -E 's/^ *//; s/":[0-9.]+"/ID/'
+    done
+    kill "$(cat /run/dbus/pid)"; rm -rf /run/dbus /etc/dbus-1/system.d/a.conf
+}
+
+apt_get() { # apt downloads as _apt and checks that it cannot come back; what it unpacks belongs to high ids
+    rm -rf /tmp/p; mkdir -p /tmp/p/DEBIAN /tmp/p/srv/high /tmp/high
+    printf '%s\n' 'Package: high' 'Version: 1' 'Architecture: all' 'Maintainer: none <none@localhost>' 'Description: high ids' >/tmp/p/DEBIAN/control
+    echo x >/tmp/p/srv/high/file; cp /bin/true /tmp/p/srv/high/suid; ln -s file /tmp/p/srv/high/link; mkfifo /tmp/p/srv/high/fifo
+    chown -h bob:team /tmp/p/srv/high/*; chmod 4755 /tmp/p/srv/high/suid; chown alice /tmp/p/srv/high
+    dpkg-deb -b /tmp/p /tmp/high/high.deb >/dev/null; echo "exit $?"; dpkg-deb -c /tmp/high/high.deb | awk '{print $1, $2, $6}'
+    printf '%s\n' "Package: high" "Version: 1" "Architecture: all" "Filename: high.deb" "Size: $(stat -c %s /tmp/high/high.deb)" \
+        "SHA256: $(sha256sum /tmp/high/high.deb | cut -d' ' -f1)" "Description: high ids" >/tmp/high/Packages
+    chown -R _apt /tmp/high; chmod -R go= /tmp/high                # for _apt only: a download as root's slot would do as well, but
+    echo 'deb [trusted=yes] copy:/tmp/high ./' >/etc/apt/sources.list.d/high.list       # one as anybody else's would not
+    apt-get -qq -o APT::Sandbox::Verify=1 update 2>&1; apt-get -qq -y -o APT::Sandbox::Verify=1 install high 2>&1 | grep -E '^[WE]:'
+    find /srv/high -printf '%p %y %m %U:%G %u:%g\n' | sort; dpkg --verify high; dpkg-query -W -f '${Status}\n' high
+    stat -c '%n %U:%G' /var/lib/apt/lists/partial /var/cache/apt/archives/partial; rm -r /tmp/p /tmp/high /var/cache/apt/archives/high*.deb /etc/apt/sources.list.d/high.list
+}
+
+hold() { # until the container ends: processes of ids that no 65,536 ids reach to
+    local key=/home/dave/.ssh
+    useradd -l -u 70000 -m -s /bin/bash dave 2>/dev/null; useradd -l -u 1185200044 -g dave -m -s /bin/bash huge 2>/dev/null
+    install -o root -m 4755 /bin/sleep /usr/bin/rootsleep; install -o dave -m 4755 /bin/sleep /usr/bin/davesleep; install -g dave -m 2755 /bin/sleep /usr/bin/groupsleep
+    su dave -c 'sleep 4001 & umask 077; echo mine >~/mine; cp /bin/id ~/id; chmod 755 ~; chmod 4755 ~/id; mkdir ~/.ssh; ssh-keygen -q -t ed25519 -N "" -f ~/.ssh/k; cp ~/.ssh/k.pub ~/.ssh/authorized_keys'
+    su huge -c 'sleep 4002 & umask 077; echo mine >~/mine; chmod 755 ~; rootsleep 4003 & davesleep 4004 & groupsleep 4005 &'
+    echo 'huge ALL=(dave) NOPASSWD: ALL' >/etc/sudoers.d/huge; chmod 440 /etc/sudoers.d/huge
+    su huge -c 'sudo -n -b -u dave sleep 4006'
+    mkdir -p /run/sshd; /usr/sbin/sshd -p 2223 -o ListenAddress=127.0.0.1; wait_for grep -q :08AF /proc/net/tcp
+    (ssh -q -i $key/k -p 2223 -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null dave@127.0.0.1 'exec sleep 4007' >/dev/null 2>&1 </dev/null &)
+    printf '%s\n' "user dave; pid /run/nginx-test.pid; error_log /tmp/nginx.err;" 'events {}' 'http { access_log off; server { listen 127.0.0.1:8080; } }' >/srv/nginx.conf
+    /usr/sbin/nginx -c /srv/nginx.conf; runuser -u munge -- munged; mkdir -p /run/dbus; dbus-daemon --system --fork
+    sleep 4008 & wait_for pgrep -f '^sleep 4007'
+    for who in dave huge; do
+        echo "$who: $(su $who -c 'id -u; awk "/^(CapPrm|CapEff)/ {print \$2}" /proc/self/status; cat /home/{dave,huge}/mine 2>/dev/null; ~dave/id -u
+            for n in 1 2 3 4 5 6 7 8; do kill -0 $(pgrep -f "^[a-z]*sleep 400$n$") 2>/dev/null && echo sleep-$n; done
+            for n in 1 2; do cat /proc/$(pgrep -f "^sleep 400$n$")/environ >/dev/null 2>&1 && echo environ-$n; done
+            touch /etc/x /home/dave/x /home/huge/x 2>/dev/null; stat -c %u:%g /home/dave/x /home/huge/x 2>/dev/null' | xargs)"
+    done
 }
 
 # systemd as process 1, with services of five users: directories that it makes for them, and what it starts them as
