@@ -27,8 +27,8 @@ struct Call {
   NoticeLog* log = nullptr;  // of the listener; may be none
   /// Sends error -512, see Injector.
   std::function<void()> restart;
-  /// Whether the task still waits in this very call: what was read of it by its thread id is its
-  /// own. A system call each.
+  /// Whether the task still waits in this very call, or stands in it as it is run again: what was
+  /// read of it by its thread id is its own, and so is its memory. A system call each.
   std::function<bool()> still_valid;
 };
 

@@ -67,10 +67,15 @@ struct Job {
   Injected injected;
   Rerun rerun;
   Phase phase = Phase::stopping;
+  Still still;                               // whether its notification is valid
+  bool other = false;                        // another thread has its number
   std::array<std::uint64_t, 6> arguments{};  // the registers' own
   std::vector<Overlay> before;               // what the memory had
   pid_t tid() const { return injected.tid; }
   const Notice& notice() const { return injected.notice; }
+  // Of a thread that was killed, and of another one that has its number since, the kernel tells
+  // nothing.
+  bool stands() const { return signal_mask(tid()).has_value(); }
 };
 
 struct Injector::State {
@@ -107,6 +112,8 @@ int Injector::State::try_seize(Job& job) {
   if (error != 0) return error;
   jobs[job.tid()] = &job;
   job.traced.begin();
+  // Asked before the interrupt, which ends the notification.
+  job.other = job.still && !job.still();
   ptrace_call(PTRACE_INTERRUPT, job.tid());
   return 0;
 }
@@ -167,21 +174,23 @@ ring::Task<void> Injector::State::detach(Job& job, int signal) {
 }
 
 ring::Task<base::Result<>> Injector::State::write_memory(Job& job) {
+  Still stands = [&job] { return job.stands(); };
   for (std::size_t i = 0; i < job.rerun.memory.size(); ++i) {
     const Overlay& overlay = job.rerun.memory[i];
     Overlay before{overlay.address, std::vector<std::byte>(overlay.bytes.size())};
     CO_TRY_VOID(co_await tracees.read(job.tid(), before.address, before.bytes));
     job.before.push_back(std::move(before));
-    CO_TRY_VOID(co_await tracees.write(job.tid(), overlay.address, overlay.bytes));
+    CO_TRY_VOID(co_await tracees.write(job.tid(), overlay.address, overlay.bytes, stands));
   }
   co_return base::Unit{};
 }
 
 ring::Task<void> Injector::State::restore_memory(Job& job) {
   if (job.traced.over()) job.before.clear();
+  Still stands = [&job] { return job.stands(); };
   while (!job.before.empty()) {
     const Overlay& last = job.before.back();
-    (void)co_await tracees.write(job.tid(), last.address, last.bytes);
+    (void)co_await tracees.write(job.tid(), last.address, last.bytes, stands);
     job.before.pop_back();
   }
 }
@@ -231,8 +240,8 @@ ring::Task<std::optional<Ran>> Injector::State::first_stop(Job& job) {
   auto mask = signal_mask(job.tid());
   // A signal that can not be blocked, or a stop of the whole process, comes first; the call is
   // notified again after it. So it is when the thread is somewhere else altogether.
-  if (kind == Stop::group || kind == Stop::call || signal == SIGSTOP || !registers || !mask ||
-      !registers->restarts(job.notice(), job.notice().arguments)) {
+  if (job.other || kind == Stop::group || kind == Stop::call || signal == SIGSTOP || !registers ||
+      !mask || !registers->restarts(job.notice(), job.notice().arguments)) {
     co_await detach(job, signal);
     co_return Ran::gone;
   }
@@ -324,7 +333,8 @@ Injector::Injector(ring::Reactor& reactor, Tracees& tracees)
     : state_(std::make_unique<State>(*this, reactor, tracees)) {}
 Injector::~Injector() = default;
 
-ring::Task<Ran> Injector::run(Notice notice, Rerun rerun, bool, std::function<void()> restart) {
+ring::Task<Ran> Injector::run(Notice notice, Rerun rerun, Still still,
+                              std::function<void()> restart) {
   State& state = *state_;
   state.tracees.changes(notice.tid);
   Injected injected{notice.tid, notice, notice.arguments, 0};
@@ -341,7 +351,9 @@ ring::Task<Ran> Injector::run(Notice notice, Rerun rerun, bool, std::function<vo
     if (rerun.prepare) more = co_await rerun.prepare();
     for (Overlay& overlay : more) rerun.memory.push_back(std::move(overlay));
   }
+  if (still && !still()) co_return Ran::gone;
   Job job(state.stops, std::move(injected), std::move(rerun));
+  job.still = std::move(still);
   auto refused = co_await state.acquire(job, std::move(restart));
   if (refused) co_return *refused;
   Ran ran = co_await state.drive(job);
@@ -385,6 +397,12 @@ Expected Injector::expects(const Notice& notice) {
   Job& job = *found->second;
   if (job.traced.look() && job.traced.over()) return Expected::no;  // another thread's number now
   return job.phase == Phase::running ? Expected::resume : Expected::again;
+}
+
+bool Injector::holds(pid_t tid, std::uint64_t notification) const {
+  auto found = state_->jobs.find(tid);
+  return found != state_->jobs.end() && found->second->notice().id == notification &&
+         found->second->stands();
 }
 
 std::size_t Injector::running() const {

@@ -65,9 +65,12 @@ class Injector {
   Injector(const Injector&) = delete;
   Injector& operator=(const Injector&) = delete;
 
-  /// `restart` sends error -512 (ERESTARTSYS) as the answer: with WAIT_KILLABLE_RECV (`killable`)
-  /// an interrupt alone does not wake the task. ENOENT of it is no failure.
-  ring::Task<Ran> run(Notice notice, Rerun rerun, bool killable, std::function<void()> restart);
+  /// `restart` sends error -512 (ERESTARTSYS) as the answer: with WAIT_KILLABLE_RECV an interrupt
+  /// alone does not wake the task. ENOENT of it is no failure. `still`: whether the notification is
+  /// valid, so that who is traced is who waits in it.
+  ring::Task<Ran> run(Notice notice, Rerun rerun, Still still, std::function<void()> restart);
+  /// Whether the thread stands still in the call that this notification began: a system call.
+  bool holds(pid_t tid, std::uint64_t notification) const;
   /// To be asked for every notification before anything else is done with it.
   Expected expects(const Notice& notice);
   /// For a successor: puts right what a predecessor has left. `restart` sends error -512 to every

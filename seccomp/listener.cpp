@@ -183,7 +183,10 @@ Call Listener::call_of(const Notice& notice, const Row& row) {
               .row = &row,
               .log = log_.get(),
               .restart = [this, id] { (void)fd_.send(id, Answer::fail(kRestartCall)); },
-              .still_valid = [this, id] { return fd_.still_valid(id); }};
+              .still_valid =
+                  [this, id, tid = notice.tid] {
+                    return fd_.still_valid(id) || supervisor_.injector().holds(tid, id);
+                  }};
 }
 
 // Nothing: not a call that is answered by us. Tasks that have made a user namespace of their own

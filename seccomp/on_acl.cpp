@@ -30,7 +30,7 @@ ring::Task<std::int64_t> show_acl(Call call, std::uint64_t address, std::int64_t
     return ids_of(call, group ? Ids::gids : Ids::uids).truth_of_carrier(id);
   });
   if (!differs) co_return result;
-  auto written = co_await tracees.write(call.notice.tid, address, value);
+  auto written = co_await tracees.write(call.notice.tid, address, value, call.still_valid);
   co_return written ? result : -written.error().value;
 }
 

@@ -191,7 +191,8 @@ ring::Task<std::optional<Answer>> engine_stat(Call call) {
   auto bytes = answer_bytes(call, file, owner);
   if (bytes.empty()) co_return Answer::resume();
   const std::uint64_t buffer = call.notice.arguments[call.row->where.data];
-  auto written = co_await call.supervisor.tracees().write(call.notice.tid, buffer, bytes);
+  auto written =
+      co_await call.supervisor.tracees().write(call.notice.tid, buffer, bytes, call.still_valid);
   if (!written) co_return Answer::fail(EFAULT);
   co_return Answer::value(0);
 }

@@ -25,8 +25,8 @@ struct Three {
 ring::Task<std::int64_t> write_three(Call call, Three three, std::int64_t result) {
   for (std::size_t i = 0; i < three.ids.size() && result >= 0; ++i) {
     auto bytes = std::as_bytes(std::span(&three.ids[i], 1));
-    auto written =
-        co_await call.supervisor.tracees().write(call.notice.tid, call.notice.arguments[i], bytes);
+    auto written = co_await call.supervisor.tracees().write(
+        call.notice.tid, call.notice.arguments[i], bytes, call.still_valid);
     if (!written) result = -written.error().value;
   }
   co_return result;

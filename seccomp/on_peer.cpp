@@ -40,7 +40,8 @@ ring::Task<std::int64_t> show_groups(Call call, std::int64_t result) {
   if (!read) co_return result;
   for (Id& id : list) id = call.container->gids.truth_of_carrier(id);
   std::sort(list.begin(), list.end());  // as the kernel keeps them where ids are themselves
-  auto written = co_await tracees.write(call.notice.tid, call.notice.arguments[3], bytes);
+  auto written =
+      co_await tracees.write(call.notice.tid, call.notice.arguments[3], bytes, call.still_valid);
   co_return written ? result : -written.error().value;
 }
 

@@ -259,7 +259,7 @@ ring::Task<Answer> Supervisor::run_again(Call call, Rerun rerun, Answer otherwis
   pid_t tid = call.notice.tid;
   std::uint64_t number = ++state_->runs;
   if (call.log) state_->injected[tid] = {call.log, number};
-  auto run = state_->injector.run(call.notice, std::move(rerun), call.killable, call.restart);
+  auto run = state_->injector.run(call.notice, std::move(rerun), call.still_valid, call.restart);
   Ran ran = co_await std::move(run);
   // A run that came too late may have been followed by another of the same thread.
   auto mine = state_->injected.find(tid);

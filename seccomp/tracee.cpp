@@ -254,13 +254,14 @@ ring::Task<base::Result<>> Tracees::read(pid_t tid, std::uint64_t address,
 }
 
 ring::Task<base::Result<>> Tracees::write(pid_t tid, std::uint64_t address,
-                                          std::span<const std::byte> bytes) {
+                                          std::span<const std::byte> bytes, Still still) {
   Turns::Turn its;
   const bool mine = co_await turn(Kind::write, tid, its);
   if (!mine) co_return base::fail(ESRCH);
   std::string path = proc_path(tid, "mem");
   auto memory = co_await open_file(state_->reactor, AT_FDCWD, path, O_RDWR);
   if (!memory) co_return tl::make_unexpected(of_memory(memory.error()));
+  if (still && !still()) co_return base::fail(ESRCH);
   auto done = co_await write_memory(state_->reactor, memory->get(), address, bytes);
   co_return done;
 }

@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -31,6 +32,9 @@ struct Credentials {
   };
   Four uids, gids;
 };
+
+/// Whether a thread is where it was when the work for it began, and so has the memory of then.
+using Still = std::function<bool()>;
 
 class Tracees {
  public:
@@ -63,8 +67,11 @@ class Tracees {
   /// Exactly bytes.size() bytes or an error (EFAULT; ESRCH: the thread is gone; EPERM, EACCES: we
   /// may not). The bytes must stay until it is done.
   ring::Task<base::Result<>> read(pid_t tid, std::uint64_t address, std::span<std::byte> bytes);
+  /// `still` is asked when the memory has been opened, so that the bytes can reach no other: when
+  /// another thread execs, the number of the first one passes to it, and perhaps to a set-uid
+  /// program. ESRCH.
   ring::Task<base::Result<>> write(pid_t tid, std::uint64_t address,
-                                   std::span<const std::byte> bytes);
+                                   std::span<const std::byte> bytes, Still still);
   /// A path of at most PATH_MAX bytes; ENAMETOOLONG, EFAULT.
   ring::Task<base::Result<std::string>> read_path(pid_t tid, std::uint64_t address);
   /// O_PATH descriptor of what `path` means to the thread: its root, its directory, or its

@@ -24,7 +24,8 @@ ring::Task<std::int64_t> write_after(Call call, std::uint64_t address, std::vect
                                      std::int64_t result) {
   if (result < 0) co_return result;
   auto bytes = std::as_bytes(std::span(ids));
-  auto written = co_await call.supervisor.tracees().write(call.notice.tid, address, bytes);
+  auto written =
+      co_await call.supervisor.tracees().write(call.notice.tid, address, bytes, call.still_valid);
   co_return written ? result : -written.error().value;
 }
 
@@ -67,7 +68,7 @@ ring::Task<void> show_ids(Call call, std::uint64_t address, std::vector<Ids> kin
     differs |= truth != std::exchange(ids[i], truth);
   }
   if (!differs) co_return;
-  auto written = co_await tracees.write(call.notice.tid, address, bytes);
+  auto written = co_await tracees.write(call.notice.tid, address, bytes, call.still_valid);
   if (!written) co_return;
 }
 
@@ -89,7 +90,8 @@ ring::Task<Answer> answer_ids(Call call, std::uint64_t address, std::vector<Id> 
   }
   if (call.still_valid && !call.still_valid()) co_return Answer::silence();
   auto bytes = std::as_bytes(std::span(ids));
-  auto written = co_await call.supervisor.tracees().write(call.notice.tid, address, bytes);
+  auto written =
+      co_await call.supervisor.tracees().write(call.notice.tid, address, bytes, call.still_valid);
   co_return written ? Answer::value(result) : Answer::fail(written.error().value);
 }
 

@@ -1,13 +1,14 @@
 #!/bin/bash
 # Programs that lie and programs that hurry (hostile.c, hostile_storms.c), as root of a full map first, then in the pool:
 # memory, links and descriptors that change between check and use, wrong pointers, namespaces and filters of their own,
-# i386 calls, kills and signals at any moment, many threads and short lives, process ids used again. Nobody gets a
-# wrong owner, nobody is given a wrong answer, and somebody else is answered meanwhile.
+# i386 calls, kills and signals at any moment, many threads and short lives, process ids used again, set-uid programs
+# and who executes them (hostile_exec.c), more ids than there are slots. Nobody gets a wrong owner, nobody is given a
+# wrong answer, and somebody else is answered meanwhile.
 # usage: 47-hostile.sh BINARY
 . "$(dirname "$0")/lib.sh"; world_enter "$@"
 
 H=$WORLD/bin/hostile
-IDS=33,1000,60000,70000,100000-100002,1185200044,4294967294
+IDS=33,1000,60000,70000,100000-100002,424242,1185200044,4294967294
 LIMIT=120 AUTOSTART=true
 gcc -O2 -Wall -static -pthread -o "$H" "$E2E_DIR"/hostile*.c || exit 1
 
@@ -67,7 +68,7 @@ all() { # HOW [supervised]
     judged "$how" swap 1500; judged "$how" groups 1000; judged "$how" filters "${2:-}"; judged "$how" other_calls "${2:-}"
     traced "$how" pointers; traced "$how" descriptors; traced "$how" nested
     judged "$how" kills "${KILLS:-10000}"
-    judged "$how" signals 500; judged "$how" threads 20
+    judged "$how" signals 500; judged "$how" threads 20; judged "$how" exec_race 600; traced "$how" setuid_files
     reuse & local reuser=$!
     judged "$how" forks 4
     kill $reuser
@@ -79,4 +80,5 @@ all slot supervised
 all map supervised
 meanwhile planned slot
 stuck slot
+judged slot exhaust; judged map exhaust
 world_leave

@@ -381,7 +381,8 @@ int main(int argc, char **argv) {
     static const struct { const char *name; int (*run)(char **); } programs[] = {
         {"swap", swap}, {"groups", groups}, {"pointers", pointers}, {"descriptors", descriptors}, {"nested", nested},
         {"filters", filters}, {"other_calls", other_calls}, {"kills", kills}, {"signals", signals}, {"forks", forks},
-        {"threads", threads}, {"stuck", stuck}, {"steady", steady}};
+        {"threads", threads}, {"stuck", stuck}, {"steady", steady}, {"exec_race", exec_race},
+        {"setuid_files", setuid_files}, {"exhaust", exhaust}};
     setvbuf(stdout, NULL, _IOLBF, 0);
     signal(SIGPIPE, SIG_IGN);
     for (size_t i = 0; argc > 1 && i < sizeof programs / sizeof *programs; ++i)

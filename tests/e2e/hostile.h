@@ -1,4 +1,4 @@
-/* Shared by hostile.c (lies) and hostile_storms.c (haste). */
+/* Shared by hostile.c (lies), hostile_storms.c (haste) and hostile_exec.c (set-uid programs). */
 #pragma once
 #include <stddef.h>
 
@@ -19,3 +19,6 @@ int forks(char **argv);
 int threads(char **argv);
 int stuck(char **argv);
 int steady(char **argv);
+int exec_race(char **argv);
+int setuid_files(char **argv);
+int exhaust(char **argv);

@@ -174,8 +174,16 @@ TEST_P(Injection, ResultAndMemoryAreChangedAtTheEnd) {
           auto change = [](Rig* rig_, Notice call, std::int64_t* result_,
                            std::int64_t result) -> ring::Task<std::int64_t> {
             *result_ = result;
-            auto done = co_await rig_->tracees.write(call.tid, call.arguments[0],
-                                                     std::as_bytes(std::span(&kTold, 1)));
+            auto bytes = std::as_bytes(std::span(&kTold, 1));
+            // As if another thread had its number: nothing is written.
+            seccomp::Still no = [] { return false; };
+            auto late = co_await rig_->tracees.write(call.tid, call.arguments[1], bytes, no);
+            if (late || late.error().value != ESRCH) co_return -EBADE;
+            if (rig_->injector.holds(call.tid, call.id + 1)) co_return -EBADE;
+            seccomp::Still still = [rig_, call] {
+              return rig_->injector.holds(call.tid, call.id) && !rig_->still_valid(call.id);
+            };
+            auto done = co_await rig_->tracees.write(call.tid, call.arguments[0], bytes, still);
             co_return done ? 42 : -EFAULT;
           };
           rerun.after = [rig_of, n, told, change](std::int64_t result) {

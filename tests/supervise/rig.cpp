@@ -122,7 +122,8 @@ bool Rig::still_valid(std::uint64_t id) const {
 ring::Task<Answer> Rig::again(Notice notice, seccomp::Rerun rerun) {
   const std::uint64_t id = notice.id;
   std::function<void()> restart = [this, id] { send(id, Answer::fail(512)); };
-  seccomp::Ran how = co_await injector.run(notice, std::move(rerun), killable_, restart);
+  seccomp::Still still = [this, id] { return still_valid(id); };
+  seccomp::Ran how = co_await injector.run(notice, std::move(rerun), still, restart);
   ran.push_back(how);
   if (how == seccomp::Ran::traced || how == seccomp::Ran::refused) co_return Answer::fail(EPERM);
   co_return Answer::silence();
