@@ -8,10 +8,11 @@ namespace seccomp {
 namespace {
 
 // An owner that this task may not give away to, though any path is looked up before it hears so.
-Id forbidden(const Call& call, Ids which) {
+// Never a group instead: it may be a member.
+Id forbidden(const Call& call) {
   const auto credentials = call.supervisor.tracees().credentials(call.notice.tid);
   const bool root = credentials && credentials->uids.effective == 0;
-  return ids_of(call, which).carrier(root ? identity::kNobody : 0);
+  return call.container->uids.carrier(root ? identity::kNobody : 0);
 }
 
 }  // namespace
@@ -22,17 +23,25 @@ ring::Task<Answer> on_chown(Call call) {
     if (answer) co_return *answer;
   }
   Rerun rerun;
-  bool differs = false;
+  bool differs = false, may_not = false;
   const unsigned first = static_cast<unsigned>(call.row->where.data);
   for (Ids which : {Ids::uids, Ids::gids}) {
     const unsigned argument = which == Ids::uids ? first : first + 1;
     const Id id = id_at(call, argument);
     if (id == kNoId) continue;
-    auto carrier = carrier_for(call, which, id, CAP_CHOWN);
-    if (!carrier) carrier = forbidden(call, which);
+    const auto carrier = carrier_for(call, which, id, CAP_CHOWN);
+    if (!carrier) {
+      may_not = true;
+      continue;
+    }
     const Id number = *carrier == kNoId ? kUnmapped : *carrier;
     if (number == id) continue;
     rerun.arguments[argument] = number;
+    differs = true;
+  }
+  if (may_not) {
+    for (unsigned argument : {first, first + 1}) rerun.arguments[argument] = kNoId;
+    rerun.arguments[first] = forbidden(call);
     differs = true;
   }
   if (!differs) co_return Answer::resume();

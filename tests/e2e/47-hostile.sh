@@ -8,7 +8,7 @@
 . "$(dirname "$0")/lib.sh"; world_enter "$@"
 
 H=$WORLD/bin/hostile
-IDS=33,1000,60000,70000,100000-100002,424242,1185200044,4294967294
+IDS=33,1000,60000,70000,100000-100002,424242-424244,1185200044,4294967294
 LIMIT=120 AUTOSTART=true
 gcc -O2 -Wall -static -pthread -o "$H" "$E2E_DIR"/hostile*.c || exit 1
 
