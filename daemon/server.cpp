@@ -66,6 +66,7 @@ Served& Server::serve(MountRequest request, base::Fd device,
   Served* entry = served.get();
   entry->id = lasting.id ? lasting.id : next_id();
   overlay->mounted_in = entry->request.mounted_in;
+  overlay->wishes = &wishes_;
   overlay->knows_owners = [this](std::uint32_t pid) {
     return supervision != nullptr && supervision->is_engine(static_cast<pid_t>(pid));
   };

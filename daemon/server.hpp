@@ -13,6 +13,7 @@
 #include "daemon/reload.hpp"
 #include "daemon/served.hpp"
 #include "daemon/totals.hpp"
+#include "fusefs/device_wishes.hpp"
 #include "fusefs/session.hpp"
 #include "ring/reactor.hpp"
 #include "ring/timer.hpp"
@@ -69,6 +70,8 @@ class Server {
   const std::list<std::unique_ptr<Served>>& mounts() const { return mounts_; }
   /// What is known of mounts that are gone, and of daemons before this one.
   Totals& totals() { return totals_; }
+  /// Of device nodes, for all mounts.
+  fusefs::DeviceWishes& wishes() { return wishes_; }
   /// Nothing if there is no mount of that number (any more).
   Served* find(std::uint64_t id);
 
@@ -86,6 +89,7 @@ class Server {
   base::Fd signals_;
   ring::Watch signal_watch_;
   ring::Timer trim_;
+  fusefs::DeviceWishes wishes_;
   std::list<std::unique_ptr<Served>> mounts_;
   Totals totals_;
   std::uint64_t last_id_ = 0;

@@ -1,5 +1,9 @@
 #include "daemon/store_owners.hpp"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
 
 #include "ring/at.hpp"
@@ -50,8 +54,10 @@ base::Checked<std::unique_ptr<StoreOwners>> StoreOwners::make(const Identities& 
                                        paths_of(config.engine.stores));
 }
 
-// Root is root's slot, and nobody else's, unless root is all that there is.
+// Root is root's slot, and nobody else's, unless root is all that there is. An empty file may be a
+// device.
 bool StoreOwners::may_differ(const struct stat& st) const {
+  if (S_ISREG(st.st_mode) && st.st_size == 0) return true;
   return st.st_uid != 0 || st.st_gid != 0 || uids_.disk(1) == 0 || gids_.disk(1) == 0;
 }
 
@@ -59,9 +65,19 @@ fusefs::Facts StoreOwners::read(const seccomp::StoreFile& file) const {
   return store_.read(where_of(file), file.st, file.directory.valid());
 }
 
-std::pair<Id, Id> StoreOwners::owner(const seccomp::StoreFile& file) {
-  const fusefs::Owner owner = read(file).owner;
-  return {owner.uid, owner.gid};
+seccomp::Truth StoreOwners::truth(const seccomp::StoreFile& file) {
+  const fusefs::Facts facts = read(file);
+  return {facts.owner.uid, facts.owner.gid, facts.device};
+}
+
+base::Result<> StoreOwners::make_device(const base::Fd& directory, const std::string& name,
+                                        mode_t mode, const identity::Device& device) {
+  const at::Where where{directory.get(), name};
+  TRY(file, at::open(where, O_RDWR | O_CREAT | O_EXCL, 0600));
+  auto done = store_.write_device(at::by_fd(file.get()), device);
+  if (done) done = base::check(::fchmod(file.get(), mode));
+  if (!done) ::unlinkat(directory.get(), name.c_str(), 0);
+  return done;
 }
 
 base::Result<> StoreOwners::chown(const seccomp::StoreFile& file, Id uid, Id gid) {

@@ -22,8 +22,10 @@ class StoreOwners final : public seccomp::OwnerSource {
 
   std::span<const std::string> stores() const override { return stores_; }
   bool may_differ(const struct stat& st) const override;
-  std::pair<identity::Id, identity::Id> owner(const seccomp::StoreFile& file) override;
+  seccomp::Truth truth(const seccomp::StoreFile& file) override;
   base::Result<> chown(const seccomp::StoreFile& file, identity::Id uid, identity::Id gid) override;
+  base::Result<> make_device(const base::Fd& directory, const std::string& name, mode_t mode,
+                             const identity::Device& device) override;
 
  private:
   fusefs::Facts read(const seccomp::StoreFile& file) const;

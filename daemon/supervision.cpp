@@ -56,6 +56,14 @@ std::string described(const seccomp::ContainerInfo& info) {
          " profile=" + std::string(seccomp::profile_name(info.profile));
 }
 
+// The kernel opens no devices on mounts of any other user namespace (SB_I_NODEV); in this one a
+// record would be as good as the device.
+bool in_initial_namespace() {
+  constexpr ino_t kInitial = 0xEFFFFFFD;  // PROC_USER_INIT_INO
+  struct stat st;
+  return ::stat("/proc/self/ns/user", &st) != 0 || st.st_ino == kInitial;
+}
+
 unsigned filters_of(const std::string& task) {
   std::ifstream status("/proc/" + task + "/status");
   const std::string key = "Seccomp_filters:";
@@ -86,12 +94,14 @@ std::string state_socket_beside(const std::string& control) {
 Supervision::Supervision(Server& server, Keeper& keeper)
     : server_(server),
       keeper_(keeper),
+      devices_(server.wishes()),
       supervisor_(server.reactor(),
                   {server.identities().uid_slots, server.identities().gid_slots}) {
   if (auto owners = StoreOwners::make(server.identities(), server.config())) {
     owners_ = std::move(*owners);
     supervisor_.owners = owners_.get();
   }
+  if (!in_initial_namespace()) supervisor_.devices = &devices_;
   supervisor_.on_gone = [this](std::uint64_t number) { gone(number); };
   supervisor_.on_container_gone = [this](const seccomp::Container& container) {
     totals_.absorb(container);

@@ -12,6 +12,7 @@
 #include "base/fd.hpp"
 #include "base/metrics.hpp"
 #include "base/result.hpp"
+#include "daemon/device_desk.hpp"
 #include "daemon/keeper.hpp"
 #include "daemon/state_socket.hpp"
 #include "seccomp/supervisor.hpp"
@@ -77,6 +78,7 @@ class Supervision {
   Server& server_;
   Keeper& keeper_;
   std::unique_ptr<StoreOwners> owners_;
+  DeviceDesk devices_;
   seccomp::Supervisor supervisor_;
   Listening inherited_;  // the socket of the daemon before us, until listen_beside()
   std::unique_ptr<StateSocket> socket_;

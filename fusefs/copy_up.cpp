@@ -5,6 +5,7 @@
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -53,11 +54,11 @@ base::Result<> Overlay::copy_xattrs(const at::Where& from, const at::Where& to) 
 
 // Owner, mode, times and xattrs of the copy, all but its name. `made`: the mode it was made with.
 base::Result<> Overlay::copy_identity(Node* node, const at::Where& from, const struct stat& st,
-                                      const at::Where& to, mode_t made) {
+                                      const at::Where& to, mode_t made, mode_t type) {
   Owner owner{node->uid, node->gid};
   mode_t mode = node->has_override ? node->override_mode : st.st_mode & 07777;
   if (owners_.needs_record(owner) || owners_.on_disk(owner) != Owner{0, 0})
-    TRY_VOID(owners_.write(to, present(*node, st).st_mode, owner, false));
+    TRY_VOID(owners_.write(to, type, owner, false));
   if (node->type == identity::NodeType::symlink) {
     timespec times[2];
     keep_times(st, times);
@@ -112,7 +113,7 @@ base::Result<> Overlay::copy_up_dir(Node* dir) {
     std::string temporary = work_.fresh();
     TRY_VOID(base::check(::mkdirat(work_.fd(), temporary.c_str(), 0700)));
     at::Where to{work_.fd(), temporary};
-    auto done = copy_identity(node, from, st, to, 0700);
+    auto done = copy_identity(node, from, st, to, 0700, S_IFDIR);
     if (done) done = place(node, temporary, st);
     if (!done) {
       ::unlinkat(work_.fd(), temporary.c_str(), AT_REMOVEDIR);
@@ -141,9 +142,20 @@ base::Result<> Overlay::copy_up_special(Node* node) {
   }
   std::string temporary = work_.fresh();
   at::Where to{work_.fd(), temporary};
-  TRY_VOID(make_at(to, what, what.mode, nullptr));
-  auto done = copy_identity(node, from, st, to, shown.st_mode & 01777);
-  if (done && !node->gone) done = place(node, temporary, shown);
+  // A device that may not be made stays, or becomes, a record on an empty file.
+  const bool device = S_ISCHR(what.mode) || S_ISBLK(what.mode);
+  bool record = device && S_ISREG(st.st_mode);
+  auto made = record ? base::Result<>(base::Unit{}) : make_at(to, what, what.mode, nullptr);
+  record |= device && !made && made.error().value == EPERM;
+  if (record) made = make_at(to, what, S_IFREG | (what.mode & 0777), nullptr);
+  if (!made) return made;
+  struct stat source = shown;
+  if (record) source.st_mode = S_IFREG | (shown.st_mode & 07777);
+  auto done = copy_identity(node, from, st, to, shown.st_mode & 01777, source.st_mode);
+  if (record) node->rdev = static_cast<std::uint32_t>(shown.st_rdev);
+  if (done && record)
+    done = owners_.write_device(to, {node->type, major(shown.st_rdev), minor(shown.st_rdev)});
+  if (done && !node->gone) done = place(node, temporary, source);
   if (!done || node->gone) {
     if (done) {
       auto fd = at::open(to, O_PATH);
@@ -232,7 +244,7 @@ ring::Task<base::Result<>> Overlay::copy_up_file(Node* node, std::uint64_t limit
   if (done && (can_clone_ || size > kSmallFile) && ::fstat(target->get(), &made) == 0 &&
       static_cast<std::uint64_t>(made.st_size) != size)
     done = base::check(::ftruncate(target->get(), static_cast<off_t>(size)));
-  if (done) done = copy_identity(node, at::by_fd(source->get()), st, to, made_mode);
+  if (done) done = copy_identity(node, at::by_fd(source->get()), st, to, made_mode, S_IFREG);
   // The node may have been renamed or unlinked meanwhile: its name of now counts.
   if (done && !node->gone) done = place(node, temporary, st);
   if (!done || node->gone) ::unlinkat(work_.fd(), temporary.c_str(), 0);

@@ -55,8 +55,10 @@ base::Result<> Overlay::make_at(const at::Where& where, const NewFile& what, mod
 
 // Record, owner and set-id bits of an object that was just made by us, in that order: chown drops
 // the bits.
-base::Result<struct stat> Overlay::dress(const at::Where& where, mode_t mode, Owner owner) {
+base::Result<struct stat> Overlay::dress(const at::Where& where, const NewFile& what, mode_t mode,
+                                         Owner owner) {
   TRY(st, at::stat(where));
+  if (what.device) TRY_VOID(owners_.write_device(where, *what.device));
   Owner disk = owners_.on_disk(owner);
   bool chown = disk != Owner{st.st_uid, st.st_gid};
   if (chown || owners_.needs_record(owner))
@@ -89,7 +91,7 @@ base::Result<> Overlay::make_over_whiteout(Node* parent, int dir, const std::str
   at::Where where{base, temporary};
   auto finish = [&]() -> base::Result<> {
     TRY_VOID(make_at(where, what, mode, opened));
-    TRY(st, dress(where, mode, owner));
+    TRY(st, dress(where, what, mode, owner));
     (void)st;
     if (!S_ISDIR(mode)) {
       if (OwnerStore::is_special(mode)) {
@@ -110,8 +112,8 @@ base::Result<> Overlay::make_over_whiteout(Node* parent, int dir, const std::str
   return result;
 }
 
-Entry Overlay::register_new(Node* parent, std::string_view name, const struct stat& st,
-                            Owner owner) {
+Entry Overlay::register_new(Node* parent, std::string_view name, const struct stat& st, Owner owner,
+                            const NewFile& what) {
   Node* node = nodes_.create(parent, name);
   node->layer = 0;
   node->ino = present_ino(0, st.st_ino);
@@ -119,6 +121,7 @@ Entry Overlay::register_new(Node* parent, std::string_view name, const struct st
   facts.owner = owner;
   facts.visible_xattrs = parent->default_acl || OwnerStore::is_special(st.st_mode);
   facts.default_acl = parent->default_acl && S_ISDIR(st.st_mode);
+  facts.device = what.device;
   take_facts(node, st, facts);
   if (S_ISDIR(st.st_mode)) {
     node->dir = std::make_unique<DirPart>();
@@ -155,7 +158,7 @@ base::Result<Entry> Overlay::create(Node* parent, std::string_view name_view, co
                           .name = name});
   if (!there) {
     TRY_VOID(make_at({dir, name}, what, mode, opened));
-    auto dressed = dress({dir, name}, mode, owner);
+    auto dressed = dress({dir, name}, what, mode, owner);
     if (dressed && hidden && S_ISDIR(mode)) {
       if (auto marked = mark_opaque({dir, name}); !marked)
         dressed = tl::make_unexpected(marked.error());
@@ -166,13 +169,13 @@ base::Result<Entry> Overlay::create(Node* parent, std::string_view name_view, co
     }
     change.happened();
     if (hidden) drop_whiteout_file(parent, name);
-    return register_new(parent, name, *dressed, owner);
+    return register_new(parent, name, *dressed, owner, what);
   }
   TRY_VOID(make_over_whiteout(parent, dir, name, what, mode, owner, opened));
   change.happened();
   if (hidden) drop_whiteout_file(parent, name);
   TRY(st, at::stat({dir, name}));
-  return register_new(parent, name, st, owner);
+  return register_new(parent, name, st, owner, what);
 }
 
 base::Result<Entry> Overlay::create_unnamed(Node* parent, const NewFile& what, const Caller& caller,
@@ -183,7 +186,7 @@ base::Result<Entry> Overlay::create_unnamed(Node* parent, const NewFile& what, c
   mode_t mode = new_mode(*parent, what, caller);
   TRY(fd, at::open({dir, "."}, O_TMPFILE | O_RDWR, mode & 01777));
   at::Where where = at::by_fd(fd.get());
-  TRY(st, dress(where, mode, owner));
+  TRY(st, dress(where, what, mode, owner));
   int again = ::fcntl(fd.get(), F_DUPFD_CLOEXEC, 3);
   if (again < 0) return base::fail_errno();
   Node* node = nodes_.create(nullptr, {});

@@ -96,6 +96,10 @@ void Overlay::take_facts(Node* node, const struct stat& st, const Facts& facts) 
       node->rdev = static_cast<std::uint32_t>(makedev(over.major, over.minor));
     }
   }
+  if (facts.device) {
+    node->type = facts.device->type;
+    node->rdev = static_cast<std::uint32_t>(makedev(facts.device->major, facts.device->minor));
+  }
   mode_t mode = node->has_override ? node->override_mode : st.st_mode;
   node->setgid_dir = S_ISDIR(st.st_mode) && mode & S_ISGID;
   if (facts.corrupt) {

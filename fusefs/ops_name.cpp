@@ -89,6 +89,19 @@ Done on_symlink(Overlay& fs, Request& request, Answer& answer) {
   return answer_entry(fs, fs.create(request.node, *name, what, caller_of(fs, request)), answer);
 }
 
+namespace {
+// The kernel would not believe a device where it asked for a file. EEXIST makes it forget that
+// there was nothing of that name; the supervisor knows what it means.
+Done grant(Overlay& fs, Request& request, std::string_view name, NewFile what, DeviceWish& wish) {
+  what.device = wish.device;
+  auto made = fs.create(request.node, name, what, caller_of(fs, request));
+  if (!made) return tl::make_unexpected(made.error());
+  Pin unused(fs.nodes(), made->node);  // dies with it, as the kernel has not got it
+  wish.granted = true;
+  return base::fail(EEXIST);
+}
+}  // namespace
+
 Done on_mknod(Overlay& fs, Request& request, Answer& answer) {
   auto reader = request.reader();
   auto in = reader.take<fuse_mknod_in>();
@@ -97,6 +110,9 @@ Done on_mknod(Overlay& fs, Request& request, Answer& answer) {
   NewFile what{.mode = in->mode, .umask = in->umask, .rdev = to_device(in->rdev), .target = {}};
   if ((what.mode & S_IFMT) == 0) what.mode |= S_IFREG;
   if (S_ISDIR(what.mode) || S_ISLNK(what.mode)) return base::fail(kMalformed);
+  if (S_ISREG(what.mode) && fs.wishes)
+    if (DeviceWish* wish = fs.wishes->find(fs, request.node->id, *name))
+      return grant(fs, request, *name, what, *wish);
   return answer_entry(fs, fs.create(request.node, *name, what, caller_of(fs, request)), answer);
 }
 

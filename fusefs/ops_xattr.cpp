@@ -77,6 +77,7 @@ Done on_getxattr(Overlay& fs, Request& request, Answer& answer) {
   auto in = reader.take<fuse_getxattr_in>();
   auto name = reader.take_string();
   if (!name) return base::fail(EINVAL);
+  if (fs.wishes && fs.wishes->asked(fs, request.node->id, *name)) return base::fail(ENODATA);
   if (std::string owner = told_owner(fs, request, *name); !owner.empty()) {
     if (in->size == 0)
       answer_size(answer, owner.size());

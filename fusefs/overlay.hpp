@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/result.hpp"
+#include "fusefs/device_wishes.hpp"
 #include "fusefs/dirfd_cache.hpp"
 #include "fusefs/handles.hpp"
 #include "fusefs/id_mapper.hpp"
@@ -51,7 +52,8 @@ struct NewFile {
   mode_t mode = 0;
   mode_t umask = 0;
   dev_t rdev = 0;
-  std::string target;  // of a symlink
+  std::string target;                           // of a symlink
+  std::optional<identity::Device> device = {};  // what a regular file shall stand for
 };
 
 struct Counters {
@@ -113,6 +115,8 @@ class Overlay {
   std::string mounted_in;
   /// Whether a thread is shown true owners by other means; not set: none is.
   std::function<bool(std::uint32_t pid)> knows_owners;
+  /// Of device nodes that the supervisor lets tasks make; nullptr: there is none.
+  DeviceWishes* wishes = nullptr;
 
   // --- attributes (attributes.cpp) ---
   base::Result<> set_owner(Node* node, Owner owner, const Caller& caller);
@@ -200,8 +204,10 @@ class Overlay {
   base::Result<> make_over_whiteout(Node* parent, int dir, const std::string& name,
                                     const NewFile& what, mode_t mode, Owner owner,
                                     base::Fd* opened);
-  base::Result<struct stat> dress(const ring::at::Where& where, mode_t mode, Owner owner);
-  Entry register_new(Node* parent, std::string_view name, const struct stat& st, Owner owner);
+  base::Result<struct stat> dress(const ring::at::Where& where, const NewFile& what, mode_t mode,
+                                  Owner owner);
+  Entry register_new(Node* parent, std::string_view name, const struct stat& st, Owner owner,
+                     const NewFile& what);
   void share_sidecar(Node* node, const ring::at::Where& from, Node* parent,
                      const std::string& name);
   base::Result<> link_over_whiteout(const ring::at::Where& from, int dir, const std::string& name);
@@ -265,7 +271,7 @@ class Overlay {
   base::Result<bool> copy_small(int from, int to, std::uint64_t size);
   ring::Task<base::Result<>> copy_data(Node* node, int from, int to, std::uint64_t size);
   base::Result<> copy_identity(Node* node, const ring::at::Where& from, const struct stat& st,
-                               const ring::at::Where& to, mode_t made);
+                               const ring::at::Where& to, mode_t made, mode_t type);
   base::Result<> copy_xattrs(const ring::at::Where& from, const ring::at::Where& to);
   base::Result<> place(Node* node, const std::string& temporary, const struct stat& source);
   void moved_up(Node* node, const struct stat& source);

@@ -89,6 +89,12 @@ Facts OwnerStore::read(const at::Where& where, const struct stat& st, bool sidec
     if (name == "system.posix_acl_default") facts.default_acl = true;
   });
   read_record(where, *names, facts);
+  if (S_ISREG(st.st_mode) && has_name(*names, identity::kDeviceXattr)) {
+    auto text = value_of(where, identity::kDeviceXattr, kRecordLimit, facts);
+    auto device = identity::parse_device(text.value_or(""));
+    if (device) facts.device = *device;
+    facts.corrupt |= !device;
+  }
   if (!S_ISDIR(st.st_mode)) return facts;
   for (std::string_view key : kOpaqueKeys)
     if (!facts.opaque && has_name(*names, key))
@@ -163,6 +169,12 @@ base::Result<> OwnerStore::write_sidecar(const at::Where& where, Owner owner) co
   if (::pwrite(fd->get(), text.data(), text.size(), 0) != static_cast<ssize_t>(text.size()))
     return base::fail(ENOSPC);
   return base::Unit{};
+}
+
+base::Result<> OwnerStore::write_device(const at::Where& where,
+                                        const identity::Device& device) const {
+  return at::set_xattr(where, std::string(identity::kDeviceXattr).c_str(),
+                       identity::format_device(device));
 }
 
 base::Result<> OwnerStore::ensure_sidecar(const at::Where& where, Owner owner) const {

@@ -32,6 +32,7 @@ struct Owner {
 struct Facts {
   Owner owner;
   std::optional<identity::OverrideStat> override_stat;
+  std::optional<identity::Device> device;  // that a regular file stands for
   bool opaque = false;
   bool default_acl = false;
   bool visible_xattrs = false;  // a container may see some
@@ -61,6 +62,8 @@ class OwnerStore {
   /// must be replaced.
   base::Result<> write(const ring::at::Where& where, mode_t st_mode, Owner owner,
                        bool had_record) const;
+  /// Makes an empty file a record of a device: something to look at.
+  base::Result<> write_device(const ring::at::Where& where, const identity::Device& device) const;
   /// Makes sure that a special file has a sidecar, needed or not: names that share an inode share
   /// it, so that a later chown by one name is seen by all.
   base::Result<> ensure_sidecar(const ring::at::Where& where, Owner owner) const;

@@ -160,6 +160,20 @@ std::string format_override_stat(OverrideStat const& stat) {
   return text;
 }
 
+base::Result<Device> parse_device(std::string_view text) {
+  OverrideStat stat;
+  TRY_VOID(apply_type(stat, text));
+  Device const device{stat.type, stat.major, stat.minor};
+  bool const whiteout = stat.type == NodeType::chr && stat.major == 0 && stat.minor == 0;
+  if (!is_device(stat.type) || whiteout) return base::fail(EINVAL);
+  return device;
+}
+
+std::string format_device(Device const& device) {
+  return std::string(device.type == NodeType::block ? "block-" : "char-") +
+         std::to_string(device.major) + "-" + std::to_string(device.minor);
+}
+
 base::Result<std::pair<Id, Id>> parse_rootlesscontainers(std::string_view bytes) {
   std::pair<Id, Id> owner{0, 0};  // proto3: an absent field is 0
   while (!bytes.empty()) {

@@ -51,6 +51,17 @@ base::Result<OverrideStat> parse_override_stat(std::string_view text);
 /// c/storage's spelling: four octal digits, and the type unless unknown.
 std::string format_override_stat(OverrideStat const& stat);
 
+/// What an empty file stands for where a device may not be made. Owner and mode are the file's.
+inline constexpr std::string_view kDeviceXattr = "user.usernetes.device";
+struct Device {
+  NodeType type = NodeType::chr;  // or block
+  std::uint32_t major = 0, minor = 0;
+  friend bool operator==(Device const&, Device const&) = default;
+};
+/// `char-MAJ-MIN` or `block-MAJ-MIN`. Anything else, and char-0-0, which is a whiteout: EINVAL.
+base::Result<Device> parse_device(std::string_view text);
+std::string format_device(Device const& device);
+
 /// uid and gid of a protobuf `Resource { uint32 uid = 1; uint32 gid = 2; }`. Unknown fields are
 /// skipped; truncation, groups and ids above 32 bits: EINVAL. kNoId stands for "not overridden"
 /// (NoopID of rootlesscontainers.proto).

@@ -4,13 +4,16 @@
 #include <linux/audit.h>
 #include <linux/stat.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 #include <climits>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 
 #include "seccomp/store_places.hpp"
 #include "seccomp/supervisor.hpp"
+#include "seccomp/task_path.hpp"
 
 namespace seccomp {
 namespace {
@@ -42,15 +45,6 @@ struct Found {
   std::string path;  // as the task said it
   Named as;
 };
-
-// The last name of a path if it is a plain one, and what stands before it.
-std::optional<std::pair<std::string, std::string>> split(std::string path) {
-  const std::size_t slash = path.rfind('/');
-  std::string name = slash == path.npos ? path : path.substr(slash + 1);
-  if (name.empty() || name == "." || name == "..") return std::nullopt;
-  std::string folder = slash == path.npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
-  return std::pair{std::move(folder), std::move(name)};
-}
 
 pid_t engine_pid(const Call& call) {
   return call.container->info.pid > 0 ? call.container->info.pid : call.notice.tid;
@@ -109,7 +103,7 @@ bool is_special(mode_t mode) {
 
 // The directory is opened by its path once more, so it is the file's only if it shows the file.
 ring::Task<bool> try_name(Call call, Found* found, int directory, std::string path) {
-  auto parts = split(std::move(path));
+  auto parts = split_path(std::move(path));
   if (!parts) co_return false;
   std::string folder = parts->first;
   auto fd = co_await call.supervisor.tracees().open_path(call.notice.tid, directory, folder, 0);
@@ -148,20 +142,33 @@ std::vector<std::byte> bytes_of(const void* object, std::size_t size) {
   return bytes;
 }
 
-// What the call would have written, with the true owner in it. Empty: the kernel shall do it.
-std::vector<std::byte> answer_bytes(const Call& call, const Found& found, Owner owner) {
+mode_t device_mode(mode_t mode, const identity::Device& device) {
+  return (device.type == identity::NodeType::block ? S_IFBLK : S_IFCHR) | (mode & 07777);
+}
+
+// What the call would have written, with the truth in it. Empty: the kernel shall do it.
+std::vector<std::byte> answer_bytes(const Call& call, const Found& found, const Truth& truth) {
   if (call.row->layout == Layout::statx) {
     struct statx st {};
     const int flags = AT_EMPTY_PATH | (found.as.flags & AT_STATX_SYNC_TYPE);
     const auto mask = static_cast<unsigned>(call.notice.arguments[3]);
     if (::statx(found.file.file.get(), "", flags, mask, &st) != 0) return {};
-    st.stx_uid = owner.first;
-    st.stx_gid = owner.second;
+    st.stx_uid = truth.uid;
+    st.stx_gid = truth.gid;
+    if (truth.device) {
+      st.stx_mode = static_cast<std::uint16_t>(device_mode(st.stx_mode, *truth.device));
+      st.stx_rdev_major = truth.device->major;
+      st.stx_rdev_minor = truth.device->minor;
+    }
     return bytes_of(&st, sizeof st);
   }
   struct stat st = found.file.st;
-  st.st_uid = owner.first;
-  st.st_gid = owner.second;
+  st.st_uid = truth.uid;
+  st.st_gid = truth.gid;
+  if (truth.device) {
+    st.st_mode = device_mode(st.st_mode, *truth.device);
+    st.st_rdev = makedev(truth.device->major, truth.device->minor);
+  }
   return bytes_of(&st, sizeof st);
 }
 
@@ -186,9 +193,10 @@ ring::Task<std::optional<Answer>> engine_stat(Call call) {
   OwnerSource& owners = *call.supervisor.owners;
   if (!owners.may_differ(found->file.st)) co_return Answer::resume();
   auto file = co_await with_name(call, std::move(*found));
-  const Owner owner = owners.owner(file.file);
-  if (owner == Owner{file.file.st.st_uid, file.file.st.st_gid}) co_return Answer::resume();
-  auto bytes = answer_bytes(call, file, owner);
+  const Truth truth = owners.truth(file.file);
+  const Owner plain{file.file.st.st_uid, file.file.st.st_gid};
+  if (!truth.device && Owner{truth.uid, truth.gid} == plain) co_return Answer::resume();
+  auto bytes = answer_bytes(call, file, truth);
   if (bytes.empty()) co_return Answer::resume();
   const std::uint64_t buffer = call.notice.arguments[call.row->where.data];
   auto written =
@@ -206,6 +214,29 @@ ring::Task<std::optional<Answer>> engine_chown(Call call) {
   if (done) co_return Answer::value(0);
   if (done.error().value == ENOENT) co_return Answer::resume();
   co_return Answer::fail(done.error().value);
+}
+
+ring::Task<std::optional<Answer>> engine_mknod(Call call, mode_t mode, identity::Device device) {
+  if (!is_engine(call)) co_return std::nullopt;
+  const bool known = co_await know_stores(call);
+  if (!known) co_return std::nullopt;
+  Tracees& tracees = call.supervisor.tracees();
+  const pid_t tid = call.notice.tid;
+  const Named as = named(call);
+  auto path = co_await tracees.read_path(tid, as.path);
+  auto parts = path ? split_path(std::move(*path)) : std::nullopt;
+  if (!parts) co_return std::nullopt;
+  std::string folder = parts->first;
+  auto directory = co_await tracees.open_path(tid, as.directory, folder, 0);
+  if (!directory) co_return std::nullopt;  // the kernel says what is wrong
+  auto& places = *call.container->places;
+  auto place = places.place(*directory, tid, engine_pid(call));
+  if (!place || !places.contains(*place)) co_return std::nullopt;
+  auto umask = co_await tracees.status_word(tid, "Umask:");
+  mode &= ~static_cast<mode_t>(std::strtoul(umask.c_str(), nullptr, 8));
+  if (call.still_valid && !call.still_valid()) co_return Answer::silence();
+  auto done = call.supervisor.owners->make_device(*directory, parts->second, mode, device);
+  co_return done ? Answer::value(0) : Answer::fail(done.error().value);
 }
 
 }  // namespace seccomp

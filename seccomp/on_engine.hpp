@@ -4,6 +4,7 @@
 #pragma once
 #include <optional>
 
+#include "identity/owner_record.hpp"
 #include "ring/task.hpp"
 #include "seccomp/calls.hpp"
 
@@ -12,5 +13,6 @@ namespace seccomp {
 /// Nothing: not a file of a store; go on as in slot mode.
 ring::Task<std::optional<Answer>> engine_chown(Call call);
 ring::Task<std::optional<Answer>> engine_stat(Call call);
+ring::Task<std::optional<Answer>> engine_mknod(Call call, mode_t mode, identity::Device device);
 
 }  // namespace seccomp

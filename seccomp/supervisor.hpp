@@ -15,6 +15,7 @@
 #include "ring/reactor.hpp"
 #include "seccomp/calls.hpp"
 #include "seccomp/container.hpp"
+#include "seccomp/device_source.hpp"
 #include "seccomp/injection.hpp"
 #include "seccomp/owner_source.hpp"
 #include "seccomp/tracee.hpp"
@@ -75,6 +76,8 @@ class Supervisor {
   std::function<void()> on_moved;
   /// Of the engine; nullptr: none.
   OwnerSource* owners = nullptr;
+  /// Of the mounts of this process; nullptr: device nodes are the kernel's business.
+  DeviceSource* devices = nullptr;
 
   std::vector<std::shared_ptr<const Container>> containers() const;
   std::size_t listeners() const;

@@ -6,6 +6,7 @@
 #include <array>
 
 #include "seccomp/remote_file.hpp"
+#include "seccomp/task_path.hpp"
 #include "seccomp/tracee.hpp"
 
 namespace seccomp {
@@ -51,6 +52,14 @@ base::Result<base::Fd> of_path(base::Result<base::Fd> found) {
 }
 
 }  // namespace
+
+std::optional<std::pair<std::string, std::string>> split_path(std::string path) {
+  const std::size_t slash = path.rfind('/');
+  std::string name = slash == path.npos ? path : path.substr(slash + 1);
+  if (name.empty() || name == "." || name == "..") return std::nullopt;
+  std::string folder = slash == path.npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
+  return std::pair{std::move(folder), std::move(name)};
+}
 
 ring::Task<base::Result<base::Fd>> Tracees::open_path(pid_t tid, int dirfd, std::string path,
                                                       int flags) {

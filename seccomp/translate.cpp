@@ -11,15 +11,6 @@
 namespace seccomp {
 namespace {
 
-// Of the task's own user namespace, which is the container's. Not by /proc/TID/status: who reads
-// that of a dying task may become the one who has to close what it had mapped, on our own mount.
-bool has_capability(pid_t tid, int capability) {
-  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, tid};
-  __user_cap_data_struct data[2]{};
-  if (::syscall(SYS_capget, &header, data) != 0) return false;
-  return (data[capability / 32].effective >> (capability % 32)) & 1;
-}
-
 ring::Task<std::int64_t> write_after(Call call, std::uint64_t address, std::vector<Id> ids,
                                      std::int64_t result) {
   if (result < 0) co_return result;
@@ -30,6 +21,15 @@ ring::Task<std::int64_t> write_after(Call call, std::uint64_t address, std::vect
 }
 
 }  // namespace
+
+// Not by /proc/TID/status: who reads
+// that of a dying task may become the one who has to close what it had mapped, on our own mount.
+bool has_capability(pid_t tid, int capability) {
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, tid};
+  __user_cap_data_struct data[2]{};
+  if (::syscall(SYS_capget, &header, data) != 0) return false;
+  return (data[capability / 32].effective >> (capability % 32)) & 1;
+}
 
 bool shows_others(const Call& call) {
   return call.container->uids.translates() || call.container->gids.translates();

@@ -27,6 +27,8 @@ inline Id id_at(const Call& call, unsigned argument) {
 inline std::int32_t int_at(const Call& call, unsigned argument) {
   return static_cast<std::int32_t>(call.notice.arguments[argument]);
 }
+/// Of the task's own user namespace, effective: capabilities(7).
+bool has_capability(pid_t tid, int capability);
 /// What a container whose task can not be looked at gets: nothing if it is gone.
 Answer unseen(const Call& call);
 

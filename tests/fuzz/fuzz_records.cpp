@@ -21,6 +21,10 @@ void records(std::string_view text) {
     auto const again = identity::parse_override_stat(identity::format_override_stat(*stat));
     require(again && *again == *stat);
   }
+  if (auto const device = identity::parse_device(text)) {
+    auto const again = identity::parse_device(identity::format_device(*device));
+    require(again && *again == *device);
+  }
   (void)identity::parse_rootlesscontainers(text);
   (void)identity::is_internal_xattr(text);
 }

@@ -190,5 +190,16 @@ TEST(InternalNames, AreHidden) {
   for (auto name : kOverrideXattrs) EXPECT_TRUE(is_internal_xattr(name));
 }
 
+TEST(DeviceRecord, OnlyDevices) {
+  for (const char* text : {"char-1-3", "block-253-1048575", "char-4095-0", "block-0-0"}) {
+    auto const device = parse_device(text);
+    ASSERT_TRUE(device) << text;
+    EXPECT_EQ(format_device(*device), text);
+  }
+  for (const char* text : {"", "char", "char-1", "char-1-", "char-1-1048576", "char-4096-1", "file",
+                           "pipe", "dir", "char-0-0", "char-1-3 ", "char-01-3x", "0:0:0:char-1-3"})
+    EXPECT_FALSE(parse_device(text)) << text;
+}
+
 }  // namespace
 }  // namespace identity

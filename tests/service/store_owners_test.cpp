@@ -52,7 +52,10 @@ class StoreOwnersTest : public testing::Test {
     auto done = store_->chown(found(file), uid, gid);
     return done ? 0 : done.error().value;
   }
-  Owner owner(const std::string& file) const { return store_->owner(found(file)); }
+  Owner owner(const std::string& file) const {
+    const seccomp::Truth truth = store_->truth(found(file));
+    return {truth.uid, truth.gid};
+  }
   Owner disk(const std::string& file) const {
     auto out = found(file);
     return {out.st.st_uid, out.st.st_gid};
@@ -110,6 +113,22 @@ TEST_F(StoreOwnersTest, IdsThatTheKernelKnowsAreItsOwn) {
   EXPECT_EQ(chown("f", 0, 0), 0);
   EXPECT_EQ(owner("f"), (Owner{0, 0}));
   EXPECT_EQ(disk("f"), (Owner{0, 0}));
+}
+
+TEST_F(StoreOwnersTest, ADeviceIsAnEmptyFileWithARecord) {
+  const identity::Device null{identity::NodeType::chr, 1, 3};
+  base::Fd directory(::open(name_, O_PATH | O_DIRECTORY | O_CLOEXEC));
+  ASSERT_TRUE(store_->make_device(directory, "d", 0666, null));
+  EXPECT_EQ(store_->make_device(directory, "d", 0666, null).error().value, EEXIST);
+  EXPECT_TRUE(S_ISREG(found("d").st.st_mode));
+  EXPECT_EQ(found("d").st.st_mode & 07777, 0666u) << "the umask is the engine's, not ours";
+  EXPECT_TRUE(store_->may_differ(found("d").st));
+  EXPECT_EQ(store_->truth(found("d")).device, null);
+  ASSERT_EQ(chown("d", 60000, 60000), 0);
+  EXPECT_EQ(store_->truth(found("d")).device, null);
+  EXPECT_EQ(owner("d"), (Owner{60000, 60000}));
+  std::ofstream(path("f")).flush();
+  EXPECT_FALSE(store_->truth(found("f")).device);
 }
 
 TEST_F(StoreOwnersTest, StoresAreAbsolute) {

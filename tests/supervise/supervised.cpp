@@ -144,6 +144,7 @@ constexpr const char* kStage = "UNI_SUPERVISED";  // "SOCKET PIPE"
     return slots;
   };
   seccomp::Supervisor supervisor(**reactor, {make(), make()});
+  supervisor.devices = setup.devices;
   int status = 0;
   base::Fd process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
   auto watch =

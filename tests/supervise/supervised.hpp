@@ -10,6 +10,7 @@
 #include <type_traits>
 
 #include "seccomp/container.hpp"
+#include "seccomp/device_source.hpp"
 
 namespace supervised {
 
@@ -17,7 +18,8 @@ struct Options {
   seccomp::Mode mode = seccomp::Mode::slot;  // map: in a nested namespace with aliases
   seccomp::Profile profile = seccomp::Profile::full;
   bool killable = true;
-  unsigned last_slot = 1998;       // of the window, which begins with 1000
+  unsigned last_slot = 1998;  // of the window, which begins with 1000
+  seccomp::DeviceSource* devices = nullptr;
   std::function<void()> before{};  // by the task, as root of the pool without a filter
 };
 
