@@ -64,9 +64,20 @@ Id IdView::number_of(Id slot, Id true_id) const {
   return number != kNoId && meaning(slot, number) == true_id ? number : kNoId;
 }
 
+// Else a container's root could ask for one id after another, until no container can be planned.
+bool IdView::may_claim(Id true_id) const {
+  constexpr std::size_t kKept = 8;
+  return slots_->free_slots() > slots_->slot_count() / kKept ||
+         !slots_->would_claim(true_id).is_new;
+}
+
 Id IdView::carrier(Id true_id) {
   if (true_id == kNoId) return kNoId;
-  Id number = carries_itself(true_id) ? true_id : number_of(slots_->claim(true_id), true_id);
+  Id number = true_id;
+  if (!carries_itself(true_id)) {
+    if (!may_claim(true_id)) return kNoId;
+    number = number_of(slots_->claim(true_id), true_id);
+  }
   constexpr std::size_t kMostAsked = 4096;
   if (number != kNoId && asked_.size() < kMostAsked) asked_.insert(truth_of_carrier(number));
   return number;

@@ -28,8 +28,9 @@ class IdView {
   IdView(identity::Pool map, std::shared_ptr<identity::LiveSlots> slots);
 
   /// The number that a task of the container must use for `true_id`; the id gets a slot if it has
-  /// none. kNoId: there is none, or the container's map does not have it (EINVAL). An alias of the
-  /// map carries itself: runtimes have it in process.user.
+  /// none. kNoId: there is none, or the container's map does not have it (EINVAL). The last eighth
+  /// of the slots is for planned ids: running containers get none of it. An alias of the map
+  /// carries itself: runtimes have it in process.user.
   Id carrier(Id true_id);
   /// Whether carrier() would answer a number without giving the id a slot.
   bool has(Id true_id) const;
@@ -51,6 +52,7 @@ class IdView {
   Id outside(Id carrier) const;
   Id meaning(Id slot, Id carrier) const;
   bool carries_itself(Id true_id) const;
+  bool may_claim(Id true_id) const;
   Id number_of(Id slot, Id true_id) const;
   bool look() const;
 

@@ -128,7 +128,7 @@ unforeseen_ids() {
     for step in big hpc; do sed -i '/^\//d' "$OUT/$step/n-late_accounts"; done           # not planned yet
 }
 build_accounts() { # USER: with layers, as podman does by itself: the second step sees what was committed of the first
-    LIMIT=100 as_user "$1" podman build -q -v "$SHARE:/kit:ro" -t accounts -f "$WORLD/Containerfile.accounts" "$WORLD/tmp" >"$OUT/$1/build2.log" 2>&1
+    LIMIT=200 as_user "$1" podman build -q -v "$SHARE:/kit:ro" -t accounts -f "$WORLD/Containerfile.accounts" "$WORLD/tmp" >"$OUT/$1/build2.log" 2>&1
     echo "exit $?" >"$OUT/$1/build2"
     as_user "$1" podman run --rm accounts cat /accounts >"$OUT/$1/built-accounts" 2>&1
     as_user "$1" podman run --rm accounts cat /later >"$OUT/$1/later" 2>&1

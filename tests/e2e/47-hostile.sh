@@ -81,4 +81,5 @@ all map supervised
 meanwhile planned slot
 stuck slot
 judged slot exhaust; judged map exhaust
+check "when all slots are asked for a planned command still starts" 3000001 "$(pool "$BIN" run --id 3000001 --profile off -- setpriv --reuid 3000001 id -u 2>&1)"
 world_leave

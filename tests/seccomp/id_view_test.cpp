@@ -122,7 +122,7 @@ TEST(IdView, AnIdWithoutNumberHasNoCarrier) {
 TEST(IdView, AFullWindowHasNoCarrier) {
   auto slots = slots_of();
   IdView view = slot_mode(slots);
-  for (Id id = 100000; id < 100999; ++id) ASSERT_NE(view.carrier(id), kNoId) << id;
+  for (Id id = 100000; id < 100999; ++id) ASSERT_NE(slots->claim(id), kNoId) << id;
   EXPECT_EQ(view.carrier(200000), kNoId);
   EXPECT_EQ(view.carrier(100500), slots->claim(100500)) << "who has one keeps it";
 }
@@ -191,6 +191,19 @@ TEST(IdView, ShownIsWhatTheKernelSays) {
   EXPECT_EQ(mapped.shown(1633), 60000u);
   EXPECT_EQ(mapped.shown(1421), kAliasBase + 1421);
   EXPECT_EQ(mapped.shown(34), 65534u);
+}
+
+TEST(IdView, TheLastSlotsAreForPlannedIds) {
+  auto slots = slots_of();
+  IdView view = slot_mode(slots);
+  Id id = 100000;
+  while (view.carrier(id) != kNoId) ++id;
+  EXPECT_EQ(slots->free_slots(), slots->slot_count() / 8);
+  EXPECT_FALSE(view.has(id));
+  EXPECT_NE(slots->claim(id), kNoId);
+  EXPECT_NE(view.carrier(id), kNoId);  // what has a slot already is not refused
+  EXPECT_NE(view.carrier(100000), kNoId);
+  EXPECT_EQ(view.carrier(id + 1), kNoId);
 }
 
 }  // namespace
