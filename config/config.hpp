@@ -60,7 +60,7 @@ struct Config {
   struct Runtime {
     std::string program;
     std::string ids;
-    std::string profile = "off";
+    std::string profile = "auto";
   } runtime;
   struct Engine {
     std::string stores;

@@ -18,7 +18,7 @@ podman_runtime() { # RUNTIME PROGRAM [CGROUPS]: what containers run with, and wh
         'cgroup_manager = "cgroupfs"' 'events_logger = "file"' "runtime = \"$1\"" "runtime_supports_nocgroup = [\"crun\", \"$RUNTIME\"]" \
         '[engine.runtimes]' "$RUNTIME = [\"$WORLD/bin/usernetes-identity-runtime\"]" >"$CONF/containers.conf"
     install -d "$WORLD/home/.config/usernetes-identity"
-    printf '[runtime]\nprogram = "%s"\nprofile = "%s"\n' "$2" "${PROFILE:-off}" >"$WORLD/home/.config/usernetes-identity/config.toml"
+    printf '[runtime]\nprogram = "%s"\nprofile = "%s"\n' "$2" "${PROFILE:-auto}" >"$WORLD/home/.config/usernetes-identity/config.toml"
     chown -R $HPC_UID:$HPC_UID "$WORLD/home/.config"
 }
 podman() { hpc podman "$@"; }
