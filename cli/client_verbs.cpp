@@ -5,7 +5,6 @@
 #include <CLI/CLI.hpp>
 #include <charconv>
 #include <cstdio>
-#include <filesystem>
 #include <memory>
 #include <optional>
 
@@ -48,11 +47,8 @@ std::shared_ptr<Asked> add_common(CLI::App& options, bool json = true) {
 
 std::string no_daemon() {
   std::string names;
-  std::error_code none;
-  for (const auto& entry : std::filesystem::directory_iterator(serving::runtime_dir(), none)) {
-    std::string path = entry.path();
-    if (path.ends_with(".sock") && serving::somebody_listens(path)) names += "\n  " + path;
-  }
+  for (const std::string& path : serving::socket_names())
+    if (serving::somebody_listens(path)) names += "\n  " + path;
   if (!names.empty()) return "several daemons run; choose one with --socket:" + names;
   return "no daemon is running. The first mount starts one; or: systemctl --user start "
          "usernetes-identity.socket (after: usernetes-identity install); or: usernetes-identity "

@@ -5,8 +5,6 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
-#include <fstream>
-#include <iterator>
 
 #include "cli/config_verb.hpp"
 #include "cli/plan_report.hpp"
@@ -117,17 +115,12 @@ base::Checked<bool> read_sources(const Wanted& wanted, PlanReport& report) {
   return pod;
 }
 
-base::Checked<identity::Pool> pool_of(const char* path) {
-  std::ifstream file(path);
-  const std::string text(std::istreambuf_iterator<char>(file), {});
-  return identity::Pool::parse(text);
-}
-
 base::Checked<PlanReport> make_plan(const Wanted& wanted, const config::Config& config) {
   PlanReport report;
   TRY_VOID(add_options(wanted, report.found));
   TRY_VOID(add_list(config.runtime.ids, "the setting runtime.ids", report.found));
-  TRY_VOID(enter_pool());  // files of images belong to ids that only root of the pool may look at
+  TRY_VOID(
+      enter_pool(config));  // files of images belong to ids that only root of the pool may look at
   TRY(pod, read_sources(wanted, report));
   if (pod) report.annotation = annotation_of(report.found);
   report.found.gids.add(5, Weight::devpts, "group of terminals (devpts)");
@@ -137,8 +130,8 @@ base::Checked<PlanReport> make_plan(const Wanted& wanted, const config::Config& 
   if (!wanted.podman && config.runtime.profile != "off") ids.aliases = identity::Aliases::all;
   TRY(planned, plan_namespace(config, ids, Purpose::look));
   report.planned = std::move(planned);
-  TRY(uids, pool_of("/proc/self/uid_map"));
-  TRY(gids, pool_of("/proc/self/gid_map"));
+  TRY(uids, identity::Pool::parse(report.planned.uid_pool));
+  TRY(gids, identity::Pool::parse(report.planned.gid_pool));
   report.uids = std::move(uids);
   report.gids = std::move(gids);
   report.rule = config::rule(config);

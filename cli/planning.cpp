@@ -31,14 +31,24 @@ identity::IdPlan plan_one(const identity::Pool& pool, identity::LiveSlots& slots
   return plan;
 }
 
+// That of the daemon that runs, unless podman's has other ids. Not valid: none.
+base::Fd namespace_of_daemon(const config::Config& config, const serving::PauseProcess* pause) {
+  std::string path = serving::find_socket(config);
+  auto daemon = path.empty() ? base::Checked<serving::Client>(base::refuse("none"))
+                             : serving::Client::connect(path);
+  if (!daemon || (pause && daemon->hello().maps != serving::IdMaps::of(pause->pid))) return {};
+  auto users = serving::open_namespace_of(daemon->hello().pid);
+  return users ? std::move(*users) : base::Fd();
+}
+
 }  // namespace
 
 base::Checked<std::string> enter_pool(const config::Config& config) {
-  pid_t daemon = 0;
-  if (::geteuid() != 0 && !serving::open_pause_namespace())
-    if (std::string path = serving::find_socket(config); !path.empty())
-      if (auto client = serving::Client::connect(path)) daemon = client->hello().pid;
-  return serving::enter_user_namespace(daemon);
+  if (::geteuid() == 0) return serving::enter_user_namespace({});
+  auto pause = serving::open_pause_process();
+  base::Fd users = namespace_of_daemon(config, pause ? &*pause : nullptr);
+  if (!users.valid() && pause) users = std::move(pause->users);
+  return serving::enter_user_namespace(std::move(users));
 }
 
 base::Checked<Planned> plan_namespace(const config::Config& config, const WantedIds& wanted,
@@ -62,12 +72,9 @@ base::Checked<Planned> plan_namespace(const config::Config& config, const Wanted
 
 std::string tell_daemons(const config::Config& config) {
   serving::IdMaps here = serving::IdMaps::of_this_process();
-  std::set<std::string> sockets;
+  std::vector<std::string> names = serving::socket_names();
+  std::set<std::string> sockets(names.begin(), names.end());
   if (!config.daemon.socket.empty()) sockets.insert(config.daemon.socket);
-  if (std::string dir = serving::runtime_dir(); !dir.empty()) {
-    sockets.insert(dir + "/" + serving::service_socket());
-    sockets.insert(dir + "/" + serving::namespace_socket(here));
-  }
   std::string doubt;
   for (const std::string& path : sockets) {
     if (::access(path.c_str(), F_OK) != 0) continue;

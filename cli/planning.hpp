@@ -29,9 +29,9 @@ struct Planned {
   std::size_t assigned = 0;  // slots that this plan was the first to want
 };
 
-/// A plain user becomes root of podman's user namespace, or of one like it; who is root already
-/// stays. Where podman has no namespace, that of a running daemon is the one: it can not supervise
-/// who is in another, be the ids the same. Before anything else: not possible with threads or a
+/// A plain user becomes root of the user namespace of the daemon that runs, which can not supervise
+/// who is in another; else of podman's, also where that has other ids than the daemon's; else of
+/// one like it. Who is root already stays. Before anything else: not possible with threads or a
 /// ring. The text says what was done.
 base::Checked<std::string> enter_pool(const config::Config& config = {});
 

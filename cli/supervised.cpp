@@ -29,7 +29,7 @@ SupervisorLink& SupervisorLink::operator=(SupervisorLink&&) noexcept = default;
 SupervisorLink::~SupervisorLink() = default;
 
 base::Checked<SupervisorLink> SupervisorLink::open(const config::Config& config) {
-  TRY(daemon, serving::find_daemon(config));
+  TRY(daemon, serving::find_daemon(config, serving::Purpose::processes));
   if (!daemon)
     return base::refuse(
         "no daemon runs in this user namespace, and none may be started (daemon.autostart, "

@@ -14,19 +14,6 @@
 namespace serving {
 namespace {
 
-base::Checked<base::Fd> connected(const std::string& path) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof address.sun_path)
-    return base::refuse(path + ": longer than the 107 bytes that a socket's path may have");
-  std::memcpy(address.sun_path, path.c_str(), path.size());
-  base::Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (!socket.valid() ||
-      ::connect(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0)
-    return base::refuse_errno(path);
-  return socket;
-}
-
 Hello parse_hello(const Json& result) {
   Hello hello;
   hello.protocol = number_of(result, "protocol").value_or(0);
@@ -49,12 +36,25 @@ void set_patience(const base::Fd& socket, int seconds) {
 
 }  // namespace
 
+base::Checked<base::Fd> connect_to(const std::string& path, int flags) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof address.sun_path)
+    return base::refuse(path + ": longer than the 107 bytes that a socket's path may have");
+  std::memcpy(address.sun_path, path.c_str(), path.size());
+  base::Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | flags, 0));
+  if (!socket.valid() ||
+      ::connect(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0)
+    return base::refuse_errno(path);
+  return socket;
+}
+
 bool somebody_listens(const std::string& path) {
-  return connected(path).has_value();
+  return connect_to(path).has_value();
 }
 
 base::Checked<Client> Client::connect(const std::string& path) {
-  TRY(socket, connected(path));
+  TRY(socket, connect_to(path));
   Client client(std::move(socket), path);
   TRY(result, client.call({{"verb", "hello"}}, {}, 10));
   client.hello_ = parse_hello(result);
@@ -129,6 +129,19 @@ bool Client::wait_for_end(int seconds) {
   return got == 0 || errno != EAGAIN;
 }
 
+std::vector<std::string> socket_names() {
+  std::string dir = runtime_dir();
+  std::vector<std::string> found;
+  std::unique_ptr<DIR, int (*)(DIR*)> listing(dir.empty() ? nullptr : ::opendir(dir.c_str()),
+                                              ::closedir);
+  while (const dirent* entry = listing ? ::readdir(listing.get()) : nullptr) {
+    std::string name = entry->d_name;
+    if (name == service_socket() || (name.starts_with("ns-") && name.ends_with(".sock")))
+      found.push_back(dir + "/" + name);
+  }
+  return found;
+}
+
 std::string find_socket(const config::Config& config) {
   if (!config.daemon.socket.empty()) return config.daemon.socket;
   std::string dir = runtime_dir();
@@ -137,12 +150,8 @@ std::string find_socket(const config::Config& config) {
   for (const std::string& name : known)
     if (somebody_listens(dir + "/" + name)) return dir + "/" + name;
   std::vector<std::string> others;
-  std::unique_ptr<DIR, int (*)(DIR*)> listing(::opendir(dir.c_str()), ::closedir);
-  while (const dirent* entry = listing ? ::readdir(listing.get()) : nullptr) {
-    std::string name = entry->d_name;
-    if (name.starts_with("ns-") && name.ends_with(".sock") && somebody_listens(dir + "/" + name))
-      others.push_back(dir + "/" + name);
-  }
+  for (std::string& path : socket_names())
+    if (somebody_listens(path)) others.push_back(std::move(path));
   return others.size() == 1 ? others.front() : std::string();
 }
 

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "base/fd.hpp"
 #include "base/result.hpp"
@@ -48,12 +49,15 @@ class Client {
   LineBuffer lines_{kAnswerLimit};
 };
 
-/// Whether a connection is accepted; a daemon that hangs counts.
+/// Whether connections are accepted there, be it by nobody yet (a service manager may listen) or by
+/// a daemon that hangs.
 bool somebody_listens(const std::string& path);
+/// The control sockets in the runtime directory, whether somebody listens or not.
+std::vector<std::string> socket_names();
+/// Connected; `flags`: SOCK_NONBLOCK, or 0.
+base::Checked<base::Fd> connect_to(const std::string& path, int flags = 0);
 /// Of the daemon that a person at a terminal means: daemon.socket if set, else the service's, else
 /// the one of this namespace, else the only other one. "" when nobody listens anywhere.
 std::string find_socket(const config::Config& config);
-/// Whether connections are accepted there, be it by nobody yet: a service manager may listen.
-bool somebody_listens(const std::string& path);
 
 }  // namespace serving

@@ -82,7 +82,7 @@ base::Checked<bool> mount_by_daemon(const MountCall& call) {
   Json request = request_of(call);
   constexpr std::size_t kRoom = 8192;  // path and number of descriptors
   if (request_line(request).size() + kRoom > kRequestLimit) return false;
-  TRY(daemon, find_daemon(call.options.config));
+  TRY(daemon, find_daemon(call.options.config, Purpose::files));
   if (!daemon || daemon->hello().identity != identity_settings(call.config)) return false;
   TRY(layers, fusefs::LayerFds::open(layer_paths(call.options)));
   if (may_hang(layers)) return false;

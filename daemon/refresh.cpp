@@ -1,11 +1,14 @@
 #include "daemon/refresh.hpp"
 
+#include <sys/socket.h>
+
 #include <algorithm>
 #include <map>
 #include <set>
 #include <vector>
 
 #include "base/log.hpp"
+#include "daemon/client.hpp"
 #include "daemon/server.hpp"
 #include "daemon/verbs.hpp"
 
@@ -80,6 +83,16 @@ ring::Task<Refreshed> refresh_owners(Server& server) {
 
 ring::Task<void> refresh_quietly(Server& server) {
   (void)co_await refresh_owners(server);
+}
+
+void tell_other_daemons(const std::string& own) {
+  const std::string request = request_line({{"v", kProtocol}, {"verb", "refresh"}});
+  for (const std::string& path : socket_names()) {
+    if (path == own) continue;
+    // One whose queue is full has much to do, and a daemon reads the journal at each new id.
+    auto socket = connect_to(path, SOCK_NONBLOCK);
+    if (socket) (void)!::send(socket->get(), request.data(), request.size(), MSG_NOSIGNAL);
+  }
 }
 
 ring::Task<Answered> verb_refresh(Call& call) {

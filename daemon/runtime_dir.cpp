@@ -19,7 +19,7 @@ namespace {
 
 constexpr int kBacklog = 128;
 
-std::string words_of(const char* path) {
+std::string words_of(const std::string& path) {
   std::ifstream file(path);
   std::string all;
   for (std::string word; file >> word;) all += (all.empty() ? "" : " ") + word;
@@ -71,6 +71,11 @@ IdMaps IdMaps::of_this_process() {
   return {words_of("/proc/self/uid_map"), words_of("/proc/self/gid_map")};
 }
 
+IdMaps IdMaps::of(pid_t process) {
+  std::string path = "/proc/" + std::to_string(process);
+  return {words_of(path + "/uid_map"), words_of(path + "/gid_map")};
+}
+
 std::uint64_t user_namespace() {
   struct stat st;
   return ::stat("/proc/self/ns/user", &st) == 0 ? st.st_ino : 0;
@@ -82,6 +87,11 @@ std::string service_socket() {
 
 std::string namespace_socket(const IdMaps& maps) {
   return "ns-" + base::fnv64_hex(maps.uids + "\n" + maps.gids) + ".sock";
+}
+
+std::string namespace_socket(const IdMaps& maps, std::uint64_t user_namespace) {
+  std::string name = namespace_socket(maps);
+  return name.substr(0, name.size() - 5) + "-" + std::to_string(user_namespace) + ".sock";
 }
 
 base::Checked<Listening> listen_at(const std::string& path) {

@@ -2,6 +2,8 @@
 // control, slot_journal, the keeper of descriptors. Never: uses a directory that somebody else may
 // write to, or follows a link to one.
 #pragma once
+#include <sys/types.h>
+
 #include <cstdint>
 #include <string>
 
@@ -20,6 +22,8 @@ base::Checked<base::Fd> open_runtime_dir();
 struct IdMaps {
   std::string uids, gids;
   static IdMaps of_this_process();
+  /// As we see them; empty: there is no such process, or it is not ours to ask.
+  static IdMaps of(pid_t process);
   friend bool operator==(const IdMaps&, const IdMaps&) = default;
 };
 /// Inode of this process's user namespace; 0: not known.
@@ -28,6 +32,9 @@ std::uint64_t user_namespace();
 std::string service_socket();
 /// "ns-<16 hex>.sock": of the daemon that a mount in a namespace with these maps starts.
 std::string namespace_socket(const IdMaps& maps);
+/// "ns-<16 hex>-<inode>.sock": of one that supervises this namespace alone, where the name above is
+/// that of a daemon in another one.
+std::string namespace_socket(const IdMaps& maps, std::uint64_t user_namespace);
 
 /// A listening socket in the file system.
 struct Listening {

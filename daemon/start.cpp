@@ -152,15 +152,22 @@ base::Checked<bool> start_daemon(const std::string& path) {
   return base::refuse("no daemon could be started (daemon.autostart): " + said);
 }
 
-base::Checked<std::optional<Client>> find_daemon(const config::Config& config) {
+base::Checked<std::optional<Client>> find_daemon(const config::Config& config, Purpose purpose) {
   IdMaps here = IdMaps::of_this_process();
   std::string chosen = config.daemon.socket;
   if (chosen.empty()) {
     std::string dir = runtime_dir();
     if (dir.empty() || !exists("/proc/self/uid_map")) return std::optional<Client>();
-    TRY(service, try_daemon(dir + "/" + service_socket()));
-    if (service && service->hello().maps == here) return service;
-    chosen = dir + "/" + namespace_socket(here);
+    bool elsewhere = false;
+    for (const std::string& name : {service_socket(), namespace_socket(here)}) {
+      TRY(known, try_daemon(dir + "/" + name));
+      if (!known || known->hello().maps != here) continue;
+      if (purpose == Purpose::files || known->hello().user_namespace == user_namespace())
+        return known;
+      elsewhere = true;
+    }
+    chosen =
+        dir + "/" + (elsewhere ? namespace_socket(here, user_namespace()) : namespace_socket(here));
   }
   TRY(client, try_daemon(chosen));
   if (!client && config.daemon.autostart) {

@@ -112,6 +112,7 @@ Supervision::Supervision(Server& server, Keeper& keeper)
     server_.reactor().defer([this] {
       refreshing_ = false;
       ring::spawn(refresh_quietly(server_));
+      tell_other_daemons(control_);
     });
   };
 }
@@ -172,6 +173,7 @@ void Supervision::adopt(std::uint64_t name, base::Fd listener, base::Fd ledger) 
 }
 
 void Supervision::listen_beside(const std::string& control) {
+  control_ = control;
   auto on_state = [this](std::string text, std::vector<base::Fd> fds, pid_t peer) {
     take_state(std::move(text), std::move(fds), peer);
   };

@@ -86,6 +86,7 @@ class Supervision {
   std::uint64_t last_name_ = 0;
   SupervisionTotals totals_;
   bool refreshing_ = false;
+  std::string control_;  // our control socket
 };
 
 /// "control.sock" -> "seccomp.sock", "ns-<16 hex>.sock" -> "seccomp-<16 hex>.sock", anything else

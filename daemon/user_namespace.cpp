@@ -186,12 +186,7 @@ base::Checked<PauseProcess> open_pause_process() {
   TRY(ns, open_namespace_of(static_cast<pid_t>(*pid)));
   std::string process = "/proc/" + std::to_string(*pid);
   base::Fd mounts(::open((process + "/ns/mnt").c_str(), O_RDONLY | O_CLOEXEC));
-  return PauseProcess{std::move(ns), std::move(mounts)};
-}
-
-base::Checked<base::Fd> open_pause_namespace() {
-  TRY(pause, open_pause_process());
-  return std::move(pause.users);
+  return PauseProcess{static_cast<pid_t>(*pid), std::move(ns), std::move(mounts)};
 }
 
 base::Checked<base::Unit> enter_pause_process(const PauseProcess& pause) {
@@ -202,15 +197,16 @@ base::Checked<base::Unit> enter_pause_process(const PauseProcess& pause) {
   return become_root();
 }
 
-base::Checked<std::string> enter_user_namespace(pid_t other) {
+base::Checked<std::string> enter_user_namespace() {
+  if (::geteuid() == 0) return enter_user_namespace({});
+  auto pause = open_pause_process();
+  return enter_user_namespace(pause ? std::move(pause->users) : base::Fd());
+}
+
+base::Checked<std::string> enter_user_namespace(base::Fd users) {
   if (::geteuid() == 0) return std::string("root already");
-  std::string done = "joined podman's user namespace";
-  auto pause = open_pause_namespace();
-  if (!pause && other > 0) {
-    pause = open_namespace_of(other);
-    done = "joined the user namespace of process " + std::to_string(other);
-  }
-  if (!pause || ::setns(pause->get(), CLONE_NEWUSER) != 0) {
+  std::string done = "joined the user namespace of podman, or of the daemon that runs";
+  if (!users.valid() || ::setns(users.get(), CLONE_NEWUSER) != 0) {
     TRY(made, make_namespace());
     done = std::move(made);
   }

@@ -17,18 +17,18 @@ namespace serving {
 
 /// A plain user becomes root of podman's user namespace (that of its pause process), or of one with
 /// the same map made with newuidmap and newgidmap; who is root already stays where he is. The text
-/// says what was done, for the log. `other`: a process to be joined where podman has none, 0: none.
-base::Checked<std::string> enter_user_namespace(pid_t other = 0);
+/// says what was done, for the log.
+base::Checked<std::string> enter_user_namespace();
+/// The same with a choice that was made already: `users`, or, not valid, one with the same map.
+base::Checked<std::string> enter_user_namespace(base::Fd users);
 
-/// The process that holds podman's user namespace of this user, or nothing: the file
-/// $XDG_RUNTIME_DIR/libpod/tmp/pause.pid must be ours, the process as well, and its namespace too.
-/// The result is a descriptor of that namespace.
-base::Checked<base::Fd> open_pause_namespace();
 /// The user namespace of a process, which has to belong to us.
 base::Checked<base::Fd> open_namespace_of(pid_t pid);
 
-/// Its namespaces of users and of mounts, checked as above.
+/// The process that holds podman's namespaces of this user: the file
+/// $XDG_RUNTIME_DIR/libpod/tmp/pause.pid must be ours, the process as well, and its namespace too.
 struct PauseProcess {
+  pid_t pid = 0;
   base::Fd users, mounts;
 };
 base::Checked<PauseProcess> open_pause_process();

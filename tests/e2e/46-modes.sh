@@ -22,7 +22,7 @@ settings() { # RUNTIME
     printf '%s\n' '[containers]' 'pids_limit = 0' 'netns = "none"' '[engine]' 'cgroup_manager = "cgroupfs"' \
         'events_logger = "file"' 'runtime = "usernetes"' 'runtime_supports_json = ["crun", "runc", "usernetes"]' \
         '[engine.runtimes]' "usernetes = [\"$RUNTIME\"]" >"$d/containers/containers.conf"
-    printf '[runtime]\nprogram = "%s"\nprofile = "%s"\n[log]\nfile = "%s"\n' "$1" "${2:-auto}" "$WORLD/tmp/log" >"$d/usernetes-identity/config.toml"
+    printf '[runtime]\nprogram = "%s"\nprofile = "%s"\n[daemon]\nidle_exit_s = 1\n[log]\nfile = "%s"\n' "$1" "${2:-auto}" "$WORLD/tmp/log" >"$d/usernetes-identity/config.toml"
     chown -R $HPC_UID:$HPC_UID "$d"
 }
 said_last() { tail -n 40 "$WORLD/tmp/log" | grep "$1" | tail -1; }
@@ -51,6 +51,25 @@ alone() { # no daemon
     AUTOSTART=true
 }
 
+two_namespaces() { # a daemon comes first, and then podman with a namespace of its own: the same ids, another inode
+    local old new
+    mkfifo "$WORLD/tmp/hold"
+    LIMIT=100 run --user 60000 -- sh -c 'echo up; cat' <"$WORLD/tmp/hold" >"$WORLD/tmp/first" 2>&1 &
+    exec 8>"$WORLD/tmp/hold"
+    until_true 20 grep -q up "$WORLD/tmp/first" || fail "the first command starts" "$(cat "$WORLD/tmp/first")"
+    hpc podman info >/dev/null 2>&1
+    old=$(hpc "$BIN" status --json | python3 -c 'import json,sys; print(json.load(sys.stdin)["pid"])')
+    new=$(cat /run/user/$HPC_UID/libpod/tmp/pause.pid)
+    check "two namespaces with the same ids" 2 "$(readlink "/proc/$old/ns/user" "/proc/$new/ns/user" | sort -u | wc -l)"
+    podman import -q "$IMG/records.tar" hi >/dev/null 2>&1
+    podman run -d --name c hi sleep 1000 >/dev/null 2>&1
+    check "the daemon came first: a container is supervised all the same" 70000 "$(podman exec --user 70000 c id -u 2>&1)"
+    podman rm -f -t 0 c >/dev/null 2>&1
+    check "and its file is shown right by a daemon that does not supervise it" 77777 "$(container --annotation $PROFILE=full hi sh -c 'chown 77777 /data/u0; stat -c %u /data/u0')"
+    check "run goes on beside the first" "70002" "$(run -- setpriv --reuid 70002 --clear-groups id -u 2>&1)"
+    exec 8>&-; wait $!
+    until_true 20 no_daemons || fail "both daemons end" "$(daemons)"
+}
 modes() { # RUNTIME
     local rt=$1 nnp
     check "$rt: a container has a filter of ours" "1 2" "$(container hi grep -E '^Seccomp(_filters)?:' /proc/self/status | awk '{print $2}' | sort -n | xargs)"
@@ -109,13 +128,10 @@ profiles() {
 install -d -m 777 "$IMG"
 ln -s "$E2E_BINARY_NAME" "$RUNTIME"
 settings crun
-# A daemon supervises the user namespace it is in, and podman makes its own at its first command: that comes first here,
-# as everybody does it who uses podman.
-podman info >/dev/null 2>&1
+python3 "$E2E_DIR/image.py" archive "$IMG/records.tar" high records
+two_namespaces
 commands
 alone
-python3 "$E2E_DIR/image.py" archive "$IMG/records.tar" high records
-podman import -q "$IMG/records.tar" hi >/dev/null 2>&1
 for rt in crun runc; do
     settings $rt
     modes $rt
