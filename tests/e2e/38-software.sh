@@ -109,7 +109,7 @@ work() { # USER
 # n has what a container has that nobody said anything about; its accounts are planned when it is restarted, but the one
 # group that has no account. /proc, and so ps, has the kernel's numbers.
 PROC='/^(Uid|Gid|Groups):/d; /(nginx|postgres|sshd): /d; /^[a-z0-9]+  +[0-9]+$/d'
-OTHERS=(accounts late_accounts files copies logins "${STEPS[@]:4:5}" "postgres dba 5503" sudo munge dbus apt_get tree)
+OTHERS=(accounts late_accounts files copies logins "${STEPS[@]:4:5}" "postgres dba 5503" console sudo munge dbus apt_get tree)
 unforeseen() { # USER CONTAINER ANNOTATION [STEP]: restarted before that step
     local step
     as_user "$1" podman run -d --name "$2" --hostname box --annotation "org.usernetes.identity.$3" -v "$SHARE:/kit:ro" software sleep infinity >"$OUT/$1/run-$2.log" 2>&1
@@ -169,6 +169,7 @@ compare_unforeseen() { # HOW CONTAINER
     same "$1: nginx of www-data" $2-nginx-www-data-www-data '^for www-data$' '403 Forbidden'
     same "$1: nginx of 63000" $2-nginx-alice-team '^for alice$' '403 Forbidden'
     same "$1: sshd, split as 64104" $2-sshd '^uid=63000\(alice\)' '^63000:5:620$' '^root@127.0.0.1: Permission denied'
+    same "$1: login" $2-console '^uid=63000\(alice\)' '^63000:5 6[02]0$' '^alice team$'
     same "$1: sudo" $2-sudo '^uid=63001\(bob\)' '^63001:63100$' 'a password is required' '^uid=0\(root\)' '^CapPrm:[[:space:]]0+$' '^64999$'
     same "$1: munge of 64101" $2-munge '^UID: alice \(63000\)$' '^UID: bob \(63001\)$' '^UID: root \(0\)$' 'Unauthorized .* UID=63001 GID=63100'
     same "$1: dbus-daemon of 64103" $2-dbus '^uint32 1$' '^busctl alice$' '^busctl bob$' 'AccessDenied'
@@ -204,6 +205,7 @@ outside() { # HOW CONTAINER
     local out upper; out=$(hpc podman exec "$2" /kit/unforeseen_ops.sh hold 2>&1 </dev/null)
     check_like "$1: 70000 may do to its own what it may, and no more" '^dave: 70000 0+ 0+ mine 70000 sleep-1 sleep-4 sleep-6 sleep-7 environ-1 70000:1002$' "$out"
     check_like "$1: and so may 1185200044" '^huge: 1185200044 0+ 0+ mine 70000 sleep-2 sleep-3 sleep-4 sleep-5 environ-2 70000:1002 1185200044:1002$' "$out"
+    check_like "$1: dpkg and tar of 1185200044" '^deb: (deb 755 1185200044:70000 ){2}(id 755 1185200044:70000 ){2}(mine 600 1185200044:70000 ?){2} (1185200044/70000 ?){3}$' "$out"
     check "$1: outside each is who it is, without capabilities" "$HELD" "$(held "$2")"
     upper=$(hpc podman inspect -f '{{.GraphDriver.Data.UpperDir}}' "$2")/home
     check "$1: files on the disk" "70000:1002 $((SUB_FIRST - 1 + $(hash_slot 70000))) 1185200044:1002 $((SUB_FIRST - 1 + $(hash_slot 1185200044)))" \

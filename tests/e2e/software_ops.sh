@@ -180,6 +180,12 @@ apt_get() { # apt downloads as _apt and checks that it cannot come back; what it
     stat -c '%n %U:%G' /var/lib/apt/lists/partial /var/cache/apt/archives/partial; rm -r /tmp/p /tmp/high /var/cache/apt/archives/high*.deb /etc/apt/sources.list.d/high.list
 }
 
+console() { # login on a terminal, which is alice's meanwhile
+    echo 'id; stat -c "%u:%g %a" $(tty); groups; exit 3' >/home/alice/.bash_profile
+    timeout 30 script -qec 'login -f alice' /dev/null </dev/null | tr -d '\r' | grep -E '^(uid=|[0-9]+:|alice )'
+    echo "exit ${PIPESTATUS[0]}"; rm /home/alice/.bash_profile
+}
+
 hold() { # until the container ends: processes of ids that no 65,536 ids reach to
     local key=/home/dave/.ssh
     useradd -l -u 70000 -m -s /bin/bash dave 2>/dev/null; useradd -l -u 1185200044 -g dave -m -s /bin/bash huge 2>/dev/null
@@ -193,6 +199,10 @@ hold() { # until the container ends: processes of ids that no 65,536 ids reach t
     printf '%s\n' "user dave; pid /run/nginx-test.pid; error_log /tmp/nginx.err;" 'events {}' 'http { access_log off; server { listen 127.0.0.1:8080; } }' >/srv/nginx.conf
     /usr/sbin/nginx -c /srv/nginx.conf; runuser -u munge -- munged; mkdir -p /run/dbus; dbus-daemon --system --fork
     sleep 4008 & wait_for pgrep -f '^sleep 4007'
+    install -d /tmp/p/DEBIAN /tmp/p/srv/deb; cp -a /home/huge/mine /home/dave/id /tmp/p/srv/deb/; chown -R huge:70000 /tmp/p/srv/deb
+    printf '%s\n' 'Package: deb' 'Version: 1' 'Architecture: all' 'Maintainer: none <none@localhost>' 'Description: none' >/tmp/p/DEBIAN/control
+    dpkg-deb -b /tmp/p /tmp/deb.deb >/dev/null && dpkg -i /tmp/deb.deb >/dev/null 2>&1; tar -C /srv -cf /tmp/deb.tar deb; mkdir /srv/tar; tar -C /srv/tar -xpf /tmp/deb.tar
+    echo "deb: $(find /srv/deb /srv/tar/deb -printf '%f %m %U:%G\n' | sort | xargs) $(tar -tvf /tmp/deb.tar --numeric-owner | awk '{print $2}' | xargs)"
     for who in dave huge; do
         echo "$who: $(su $who -c 'id -u; awk "/^(CapPrm|CapEff)/ {print \$2}" /proc/self/status; cat /home/{dave,huge}/mine 2>/dev/null; ~dave/id -u
             for n in 1 2 3 4 5 6 7 8; do kill -0 $(pgrep -f "^[a-z]*sleep 400$n$") 2>/dev/null && echo sleep-$n; done
