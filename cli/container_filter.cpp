@@ -18,14 +18,19 @@ bool stays_as_it_is(const oci::Spec& spec) {
 }  // namespace
 
 base::Checked<ContainerFilter> find_filter(const config::Config& config, seccomp::Mode mode,
-                                           const oci::Spec& spec, const oci::Json& bundle) {
+                                           const oci::Spec& spec, const oci::Json& bundle,
+                                           Need need) {
   ContainerFilter filter{mode, std::nullopt, {}, {}};
   const bool asked = !spec.profile.empty();
-  TRY(profile, read_profile(asked ? spec.profile : config.runtime.profile, mode,
+  const std::string& word = asked ? spec.profile : config.runtime.profile;
+  TRY(profile, read_profile(word, mode,
                             asked ? std::string("the annotation ") + oci::kProfileAnnotation
                                   : "the setting runtime.profile"));
   if (!profile) return filter;
-  if (mode == seccomp::Mode::map && stays_as_it_is(spec)) return filter;
+  const bool always = mode == seccomp::Mode::slot || need == Need::always;
+  if (!always && stays_as_it_is(spec)) return filter;
+  // What its own files are shown as is not an exception any more.
+  if (always && word == "auto") profile = seccomp::Profile::full;
   if (oci::has_listener(bundle)) {
     filter.why = "its seccomp profile has a listener of its own";
     return filter;

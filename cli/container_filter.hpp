@@ -1,6 +1,7 @@
 // Owns: whether a container gets a supervisor, and the edit of its bundle for that. Called by: the
 // verbs runtime and hook. Never: keeps a container from starting that can do without.
 #pragma once
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -20,10 +21,14 @@ struct ContainerFilter {
   std::string why;                          // there is none; empty: nobody wanted one
 };
 
+/// For whom a filter is wanted: whoever can become somebody else, or also who can not, since his
+/// own id has another number in the kernel.
+enum class Need : std::uint8_t { changes, always };
 /// Asks the annotation, the setting and the daemon, which is started if need be and allowed.
 /// Refused: an annotation that says nothing known.
 base::Checked<ContainerFilter> find_filter(const config::Config& config, seccomp::Mode mode,
-                                           const oci::Spec& spec, const oci::Json& bundle);
+                                           const oci::Spec& spec, const oci::Json& bundle,
+                                           Need need = Need::changes);
 
 /// Puts it into linux.seccomp. The answer are calls that stay as the bundle's own profile has them.
 std::vector<std::string> put_filter(oci::Json& bundle, const ContainerFilter& filter,

@@ -124,12 +124,6 @@ base::Checked<images::FoundIds> find_ids(const Start& start, const oci::Spec& sp
 
 // --- the map ------------------------------------------------------------------------------------
 
-std::optional<Id> slot_in(const std::vector<identity::Extent>& extents, Id id) {
-  for (const identity::Extent& extent : extents)
-    if (id - extent.inside < extent.count) return extent.outside + (id - extent.inside);
-  return std::nullopt;
-}
-
 /// What a container has got.
 struct Given {
   oci::Nesting nesting;  // in slot mode empty
@@ -137,14 +131,41 @@ struct Given {
   bool slots = false, supervised = false;
 };
 
-// Whether all that must be is there, and as the files have it.
-bool fits(const std::vector<oci::Must>& musts, const std::vector<identity::Extent>& extents,
-          const identity::IdPlan& plan) {
-  for (const oci::Must& must : musts) {
-    auto there = slot_in(extents, must.id), here = plan.slot_of(must.id);
-    if (!there || (here && *here != *there)) return false;
+/// A sandbox that the container can live in, and what its map names otherwise.
+struct Sandbox {
+  oci::Nested users;
+  Slots uids, gids;
+  bool aliases() const { return !uids.empty() || !gids.empty(); }
+};
+
+std::optional<Sandbox> fitting(const oci::Nested& users, const oci::Spec& spec,
+                               const Planned& planned, bool aliases) {
+  auto uids = names_in(users.uids, spec.uids, planned.uids, aliases);
+  auto gids = names_in(users.gids, spec.gids, planned.gids, aliases);
+  if (!uids || !gids) return std::nullopt;
+  return Sandbox{users, std::move(*uids), std::move(*gids)};
+}
+
+// As it is, else with a supervisor who is needed then, whatever the process can do.
+base::Checked<std::optional<Sandbox>> find_sandbox(const Start& start, const oci::Spec& spec,
+                                                   const Planned& planned,
+                                                   const std::optional<oci::Nested>& users,
+                                                   const oci::Json& config,
+                                                   ContainerFilter& filter) {
+  if (!users) return std::optional<Sandbox>();
+  if (auto found = fitting(*users, spec, planned, false)) return found;
+  auto found = fitting(*users, spec, planned, true);
+  if (found) {
+    TRY(needed, find_filter(start.config, seccomp::Mode::map, spec, config, Need::always));
+    if (needed.profile) {
+      filter = std::move(needed);
+      return found;
+    }
   }
-  return true;
+  start.events.line(
+      "runtime.own_namespace",
+      "id=" + log::quoted(start.call.id) + " why=\"the sandbox's lacks an id of the process\"");
+  return std::optional<Sandbox>();
 }
 
 base::Checked<base::Unit> check_musts(const std::vector<oci::Must>& musts, const char* kind,
@@ -161,21 +182,13 @@ base::Checked<base::Unit> check_musts(const std::vector<oci::Must>& musts, const
 }
 
 // The sandbox's user namespace if the container can live in it, else one of its own.
-oci::Nesting choose(const Start& start, const oci::Spec& spec, const Planned& planned,
-                    const std::vector<oci::Joined>& joined) {
+oci::Nesting choose(const Start& start, const Planned& planned,
+                    const std::optional<Sandbox>& sandbox, const std::vector<oci::Joined>& joined) {
   oci::Nesting nesting{planned.uids.extents, planned.gids.extents, {}, {}, {}};
-  std::optional<oci::Nested> sandbox = oci::nested_owner(joined);
-  if (sandbox && fits(spec.uids, sandbox->uids, planned.uids) &&
-      fits(spec.gids, sandbox->gids, planned.gids)) {
-    nesting = {sandbox->uids, sandbox->gids, sandbox->path, {}, {}};
-  } else if (sandbox) {
-    start.events.line(
-        "runtime.own_namespace",
-        "id=" + log::quoted(start.call.id) + " why=\"the sandbox's lacks an id of the process\"");
-  }
+  if (sandbox) nesting = {sandbox->users.uids, sandbox->users.gids, sandbox->users.path, {}, {}};
   bool enters = !oci::joins_in_any_order(start.program);
   for (const oci::Joined& one : joined) {
-    if (!nesting.join.empty() && one.owner == sandbox->id) continue;
+    if (sandbox && one.owner == sandbox->users.id) continue;
     nesting.foreign.insert(one.type);
     if (enters && oci::can_be_entered(one.type)) nesting.entered.insert(one.type);
   }
@@ -285,11 +298,10 @@ base::Checked<Given> give_slots(const Start& start, const oci::Spec& spec, oci::
   if (!filter.profile) return base::refuse(why + "; slot mode needs a supervisor: " + filter.why);
   if (spec.users == oci::Spec::Users::ours)
     return base::refuse("the bundle has a user namespace of ours already: make it anew");
-  // runc asks before it changes whether our namespace has the id, and would be told of the slot.
-  const bool asks = !spec.no_new_privileges;
-  if (asks && !oci::joins_in_any_order(start.program) && spec.uids.front().id != 0)
-    return base::refuse(why + "; slot mode behind runc needs no_new_privs, or crun");
-  TRY(ids, put_in_slots(config, spec, start.config, asks));
+  // Without no_new_privs the filter comes first; only crun sets the groups before it.
+  auto sets = oci::joins_in_any_order(start.program) ? oci::Sets::groups : oci::Sets::nothing;
+  if (spec.no_new_privileges) sets = oci::Sets::all;
+  TRY(ids, put_in_slots(config, spec, start.config, sets));
   config["annotations"][oci::kModeAnnotation] = "slot";
   start.events.line("runtime.slot",
                     "id=" + log::quoted(start.call.id) + " why=" + log::quoted(why) +
@@ -312,7 +324,8 @@ base::Checked<Given> give_namespace(const Start& start, const oci::Spec& spec, o
   TRY_VOID(check_musts(spec.uids, "uid", planned.uids));
   TRY_VOID(check_musts(spec.gids, "gid", planned.gids));
   std::vector<oci::Joined> joined = oci::look_at(spec.namespaces);
-  oci::Nesting nesting = choose(start, spec, planned, joined);
+  TRY(sandbox, find_sandbox(start, spec, planned, oci::nested_owner(joined), config, filter));
+  oci::Nesting nesting = choose(start, planned, sandbox, joined);
   oci::Json before = config;
   auto edited = oci::nest(config, nesting);
   if (!edited && start.config.runtime.profile != "off") {
@@ -322,6 +335,7 @@ base::Checked<Given> give_namespace(const Start& start, const oci::Spec& spec, o
   }
   if (!edited) return tl::make_unexpected(std::move(edited.error()));
   TRY_VOID(oci::make_settings(edited->settings, joined));
+  if (sandbox) oci::put_slots(config, sandbox->uids, sandbox->gids);
   tell(start, nesting, planned, *edited);
   Given given{nesting, {}};
   // Without a number for any other slot there would be nothing to answer.

@@ -1,7 +1,5 @@
 #include "cli/slot_bundle.hpp"
 
-#include "runtime/nest.hpp"
-
 namespace cli {
 namespace {
 
@@ -21,6 +19,32 @@ base::Checked<Slots> slots_of(const std::vector<oci::Must>& musts, const char* k
 
 }  // namespace
 
+std::optional<Slots> names_in(const std::vector<identity::Extent>& map,
+                              const std::vector<oci::Must>& musts, const identity::IdPlan& plan,
+                              bool aliases) {
+  Slots names;
+  for (const oci::Must& must : musts) {
+    const std::optional<identity::Id> slot = plan.slot_of(must.id);
+    bool found = false;
+    for (const identity::Extent& extent : map) {
+      const bool itself = must.id - extent.inside < extent.count;
+      const bool elsewhere = itself && slot && *slot != extent.outside + (must.id - extent.inside);
+      if (elsewhere) return std::nullopt;
+      found = found || itself;
+    }
+    if (found) continue;
+    for (const identity::Extent& extent : map) {
+      if (!aliases || !slot || extent.inside < identity::kAliasBase) continue;
+      if (*slot - extent.outside >= extent.count) continue;
+      names.emplace_back(must.id, extent.inside + (*slot - extent.outside));
+      found = true;
+      break;
+    }
+    if (!found) return std::nullopt;
+  }
+  return names;
+}
+
 base::Checked<SlotIds> claim_slots(const config::Config& config, const std::vector<oci::Must>& uids,
                                    const std::vector<oci::Must>& gids) {
   WantedIds wanted;
@@ -37,9 +61,9 @@ base::Checked<SlotIds> claim_slots(const config::Config& config, const std::vect
 }
 
 base::Checked<SlotIds> put_in_slots(oci::Json& bundle, const oci::Spec& spec,
-                                    const config::Config& config, bool filtered) {
+                                    const config::Config& config, oci::Sets process) {
   TRY(slots, claim_slots(config, spec.uids, spec.gids));
-  oci::put_slots(bundle, slots.uids, slots.gids, !filtered);
+  oci::put_slots(bundle, slots.uids, slots.gids, process);
   return slots;
 }
 

@@ -230,8 +230,9 @@ void put_ids(Json& process, IdPairs uids, IdPairs gids, bool user_as_well) {
     for (Json& gid : user["additionalGids"]) put_id(gid, gids);
 }
 
-void put_slots(Json& config, IdPairs uids, IdPairs gids, bool user) {
-  if (config.contains("process")) put_ids(config["process"], uids, gids, user);
+void put_slots(Json& config, IdPairs uids, IdPairs gids, Sets process) {
+  if (process != Sets::nothing && config.contains("process"))
+    put_ids(config["process"], uids, gids, process == Sets::all);
   if (!config.contains("mounts") || !config["mounts"].is_array()) return;
   for (Json& mount : config["mounts"]) {
     if (!is_text(mount, "type", "tmpfs") && !is_text(mount, "type", "devpts")) continue;

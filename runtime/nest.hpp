@@ -2,6 +2,7 @@
 // in ours. Called by: cli/runtime_verb, tests/runtime. Never: opens a file or makes a system call;
 // it is told what the kernel says (runtime/kinship).
 #pragma once
+#include <cstdint>
 #include <set>
 #include <span>
 #include <string>
@@ -41,7 +42,8 @@ using IdPairs = std::span<const std::pair<identity::Id, identity::Id>>;
 /// only additionalGids.
 void put_ids(Json& process, IdPairs uids, IdPairs gids, bool user = true);
 /// The same for a bundle, and for uid= and gid= of its mounts: it does without a user namespace of
-/// its own. `uid_of`, `gid_of`: slot of each id.
-void put_slots(Json& config, IdPairs uids, IdPairs gids, bool user = true);
+/// its own. `process`: what of the process the runtime sets itself, without anybody to answer.
+enum class Sets : std::uint8_t { nothing, groups, all };
+void put_slots(Json& config, IdPairs uids, IdPairs gids, Sets process = Sets::all);
 
 }  // namespace oci

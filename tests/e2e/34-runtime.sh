@@ -136,6 +136,21 @@ pods() { # RUNTIME: 60000 has a slot by now, so the sandbox knows it
     podman pod rm -f -t 0 pod >/dev/null 2>&1
 }
 
+strangers() { # RUNTIME ID: nobody has been ID before the sandbox started
+    local rt=$1 id=$2 nnp
+    podman pod create --name pod --network none --share pid,ipc,net,uts >/dev/null 2>&1
+    podman run --pod pod --name a -d --user 60000 hi sleep 1000 >/dev/null 2>&1
+    for nnp in "" "--security-opt no-new-privileges"; do
+        id=$((id + 1))
+        check "$rt: pod: one whom the sandbox does not know ${nnp:+under no_new_privs}" "$id $id $id:$id 0000000000000000" "$(podman run --rm --pod pod --name b $nnp --user $id:$id hi \
+            sh -c 'touch /tmp/f; echo $(id -u) $(id -g) $(stat -c %u:%g /tmp/f) $(grep ^CapEff /proc/self/status | cut -f2)' 2>&1)"
+        podman run --pod pod --name b -d $nnp --user $id hi sleep 1000 >/dev/null 2>&1
+        check "$rt: pod: they share a user namespace" "$(user_namespace a)" "$(user_namespace b)"
+        check "$rt: pod: exec as he, and as root" "$id 0" "$(podman exec b id -u 2>&1) $(podman exec --user 0 b id -u 2>&1)"
+        podman rm -f -t 0 b >/dev/null 2>&1
+    done
+    podman pod rm -f -t 0 pod >/dev/null 2>&1
+}
 kube() { # RUNTIME
     cat >"$IMG/pod.yaml" <<'Y'
 apiVersion: v1
@@ -253,6 +268,7 @@ for rt in crun runc; do
     planned_only $rt
     surroundings $rt
     pods $rt
+    strangers $rt 7$([ $rt = crun ] && echo 1 || echo 2)000
     kube $rt
     build $rt
 done

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Slot mode: a container in the pool's own namespace, whose ids only the supervisor knows. With crun and runc, started
-# and executed into, with and without no_new_privs: 60000 is 60000 wherever a program asks, outside it is the
+# played (kube play) and executed into, with and without no_new_privs: 60000 is 60000 wherever a program asks, outside it is the
 # slot, it has no capability, and another id gives another answer. Then `run --mode slot`.
 # usage: 41-slot.sh BINARY
 . "$(dirname "$0")/lib.sh"; world_enter "$@"
@@ -32,7 +32,7 @@ make_image() {
 
 contained() { # ID
     local id=$1 nnp out option
-    for nnp in $([ $RT = runc ] || echo 0) 1; do      # before 1.2 runc refuses what is not mapped without it
+    for nnp in 0 1; do
         option=$([ $nnp = 0 ] || echo --security-opt no-new-privileges)
         out=$(podman run --rm --annotation $SLOT $option --user "$id:$id" --group-add 42 --group-add 60000 --tmpfs /tmpfs:mode=1777 slot \
             faces /data /tmpfs /tmp /dev/shm 2>&1)
@@ -60,6 +60,16 @@ executed() {
     check "$RT: and exec again" 60000 "$(podman exec c id -u 2>&1)"
     podman rm -f -t 0 c >/dev/null 2>&1
 }
+played() { # ID: the annotation of a pod is every container's
+    local id=$1 nnp out
+    for nnp in 0 1; do
+        out=$(POD_ANNOTATION="${SLOT/=/: }" POD_CONTAINER=$([ $nnp = 0 ] || echo 'allowPrivilegeEscalation: false') \
+            play slot$nnp "runAsUser: $id, runAsGroup: $id, supplementalGroups: [42, 60000]" \
+            'id -G | tr " " "\n" | sort -nu | xargs echo $(id -u); faces /data /tmp /dev/shm | tail -n +2; grep -c . /proc/self/uid_map' --network none)
+        check "$RT: kube play, id $id, no_new_privs $nnp" \
+            "$(sed "s/^$id:$id [^\/]*/$id $(printf '%s\n' "$id" 42 60000 | sort -nu | xargs) /" <<<"$(expected "$id" "" $nnp /data /tmp /dev/shm)") 2" "$(said "$out")"
+    done
+}
 plain() {
     check "run --mode slot" "0 60000:70005 60000 60000" "$(pool "$BIN" run --mode slot --profile full -- sh -c '
         f=$(mktemp); chown 60000:70005 $f; echo $(id -u) $(stat -c %u:%g $f); rm $f
@@ -75,7 +85,8 @@ make_image
 for RT in crun runc; do
     podman_runtime "$RUNTIME" $RT "$([ $RT = crun ] && echo disabled || echo enabled)"
     for id in ${SLOT_IDS:-60000 70000 1000 1185200044}; do contained $id; done
-    [ $RT = runc ] || executed     # started without no_new_privs
+    played 60000; played 70001
+    executed
 done
 podman_end
 until_true 15 no_daemons

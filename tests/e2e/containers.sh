@@ -38,7 +38,8 @@ import_tree() { # DIR NAME [OPTION…]
     tar -C "$tree" --numeric-owner --owner=0 --group=0 -cf "$tree.tar" . && LIMIT=200 podman import -q "$@" "$tree.tar" "$name" >/dev/null && rm "$tree.tar"
 }
 
-# pod_start NAME SECURITY COMMAND [OPTION…]: a pod of one container of image $IMAGE. $POD_VOLUMES: lines of YAML
+# pod_start NAME SECURITY COMMAND [OPTION…]: a pod of one container of image $IMAGE. $POD_VOLUME: a directory for /shared;
+# $POD_ANNOTATION: "KEY: VALUE" of the pod; $POD_CONTAINER: the container's securityContext
 pod_start() {
     local name=$1 security=$2 command=$3 volumes= mounts=; shift 3
     if [ -n "${POD_VOLUME:-}" ]; then volumes="{ name: v, hostPath: { path: $POD_VOLUME } }" mounts='{ name: v, mountPath: /shared }'; fi
@@ -47,6 +48,7 @@ apiVersion: v1
 kind: Pod
 metadata:
   name: $name
+  annotations: { ${POD_ANNOTATION:-} }
 spec:
   restartPolicy: Never
   hostNetwork: ${HOST_NETWORK:-true}
@@ -57,6 +59,7 @@ spec:
     image: localhost/$IMAGE:latest
     imagePullPolicy: Never
     command: [/bin/sh, -c, '$command']
+    securityContext: { ${POD_CONTAINER:-} }
     volumeMounts: [ $mounts ]
 Y
     podman kube play "$@" "$WORLD/tmp/$name.yaml" 2>&1 >/dev/null

@@ -170,6 +170,16 @@ TEST(Nest, SlotsForTheHook) {
   oci::put_slots(config, uids, gids);
   EXPECT_EQ(config["process"]["user"],
             Json({{"uid", 1633}, {"gid", 1700}, {"additionalGids", {42, 1700, 7}}}));
+  for (auto [sets, user] : {std::pair{oci::Sets::nothing, R"([60000, 60000, [42, 60000, 7]])"},
+                            std::pair{oci::Sets::groups, R"([60000, 60000, [42, 1700, 7]])"}}) {
+    Json other = Json::parse(
+        R"({"process":{"user":{"uid":60000,"gid":60000,"additionalGids":[42,60000,7]}},
+            "mounts":[{"type":"tmpfs","options":["uid=60000"]}]})");
+    oci::put_slots(other, uids, gids, sets);
+    const Json& who = other["process"]["user"];
+    EXPECT_EQ(Json({who["uid"], who["gid"], who["additionalGids"]}), Json::parse(user));
+    EXPECT_EQ(other["mounts"][0]["options"], Json({"uid=1633"}));
+  }
   Json nothing = Json::object();
   oci::put_slots(nothing, uids, gids);
   EXPECT_TRUE(nothing.empty());
