@@ -87,10 +87,24 @@ int ask(const Asked& asked, const Json& request, std::string (*text)(const Json&
   return std::fflush(stdout) == 0 ? kDone : kFailed;
 }
 
+// Containers of another user namespace have a daemon of their own.
+void name_others(const Asked& asked) {
+  if (asked.json || !asked.socket.empty()) return;
+  const std::string shown = serving::find_socket(config::read_sources(*asked.sources).config);
+  for (const std::string& path : serving::socket_names())
+    if (path != shown && serving::somebody_listens(path))
+      std::printf("another daemon runs; see: usernetes-identity status --socket %s\n",
+                  printable(path).c_str());
+}
+
 int status(const Asked& asked) {
   Json request = {{"verb", asked.inflight ? "inflight" : "status"}};
   auto text = asked.inflight ? inflight_text : status_text;
-  if (asked.watch <= 0) return ask(asked, request, text);
+  if (asked.watch <= 0) {
+    int code = ask(asked, request, text);
+    if (code == kDone) name_others(asked);
+    return code;
+  }
   for (bool terminal = ::isatty(1) == 1; !std::ferror(stdout);) {
     if (!asked.json) std::fputs(terminal ? "\033[H\033[2J" : "\n", stdout);
     ask(asked, request, text);  // no daemon: it may be on its way back
