@@ -29,7 +29,6 @@ class StateSocket {
   StateSocket& operator=(const StateSocket&) = delete;
 
   const std::string& path() const { return listening_.path; }
-  const Listening& listening() const { return listening_; }
   /// Takes the socket's file away.
   void close_socket();
   /// Somebody has connected and was not served yet.

@@ -9,6 +9,18 @@ namespace {
 const Credentials::Four& four_of(const Call& call, const Credentials& credentials) {
   return call.row->ids == Ids::uids ? credentials.uids : credentials.gids;
 }
+// Whether the task is nobody else than the ids it asks for, so that nothing would change.
+bool is_all_of(const Call& call) {
+  const auto credentials = call.supervisor.tracees().credentials(call.notice.tid);
+  if (!credentials) return false;
+  const Credentials::Four& four = four_of(call, *credentials);
+  const Id one = four.real;
+  bool all = four == Credentials::Four{one, one, one, one};
+  for (unsigned i = 0; i < call.row->count; ++i)
+    if (const Id id = id_at(call, i); id != kNoId)
+      all &= ids_of(call, call.row->ids).truth_of_slot(one) == id;
+  return all;
+}
 int capability_of(const Call& call) {
   return call.row->ids == Ids::uids ? CAP_SETUID : CAP_SETGID;
 }
@@ -82,7 +94,8 @@ ring::Task<Answer> on_set_id(Call call) {
     differs = true;
   }
   if (!differs) co_return Answer::resume();
-  co_return co_await call.supervisor.run_again(call, std::move(rerun));
+  const Answer otherwise = is_all_of(call) ? Answer::value(0) : Answer::fail(EPERM);
+  co_return co_await call.supervisor.run_again(call, std::move(rerun), otherwise);
 }
 
 // Never fails: it tells the id before, and who wants to know whether it worked calls it again.

@@ -239,12 +239,6 @@ std::size_t Supervisor::listeners() const {
   return state_->listeners.size();
 }
 
-std::size_t Supervisor::waiting() const {
-  std::size_t sum = 0;
-  for (const auto& container : containers()) sum += container->under_way;
-  return sum;
-}
-
 ring::Reactor& Supervisor::reactor() {
   return state_->reactor;
 }
@@ -272,7 +266,14 @@ ring::Task<Answer> Supervisor::run_again(Call call, Rerun rerun, Answer otherwis
     case Ran::gone: ++container.gone; break;
     case Ran::traced:
       ++container.virtual_answers;
-      tell(container, "traced", what + " reason=\"somebody else traces the task\"");
+      tell(container, "traced",
+           what +
+               (otherwise == Answer::fail(EPERM)
+                    ? " answer=EPERM reason=\"another program traces the task: its ids can not be "
+                      "changed; "
+                      "start it without strace or gdb\""
+                    : " answer=virtual reason=\"another program traces the task: it sees what the "
+                      "kernel has, not all of it translated\""));
       co_return otherwise;
     case Ran::refused:
       ++container.refused;

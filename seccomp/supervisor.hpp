@@ -82,8 +82,6 @@ class Supervisor {
   std::vector<std::shared_ptr<const Container>> containers() const;
   std::size_t listeners() const;
 
-  std::size_t waiting() const;  // calls that are under way
-
   // For the handlers.
   ring::Reactor& reactor();
   Tracees& tracees();
