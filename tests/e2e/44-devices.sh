@@ -28,7 +28,7 @@ made() { # MODE OPTION…
         "$(run "$@" dev sh -c "umask 0; mknod -m 666 /data/null c 1 3; mknod -m 640 /data/disk b 253 131070; $shown /data/null /data/disk" | xargs)"
     check "$mode: the umask counts" "/data/d character special file 1:3 640 0:0" "$(run "$@" dev sh -c "umask 027; mknod /data/d c 1 3; $shown /data/d")"
     check "$mode: nobody opens it" "1 1 Permission denied Permission denied" \
-        "$(run "$@" dev sh -c 'mknod /data/null c 1 3; (: </data/null) 2>/dev/null; echo $?; (: >/data/null) 2>/dev/null; echo $?; cat /data/null; dd if=/dev/zero of=/data/null' | sed 's/.*: //' | xargs)"
+        "$(run "$@" dev sh -c 'exec 2>&1; mknod /data/null c 1 3; (: </data/null) 2>/dev/null; echo $?; (: >/data/null) 2>/dev/null; echo $?; cat /data/null; dd if=/dev/zero of=/data/null' | sed 's/.*: //' | xargs)"
     check "$mode: chown, chmod, rename, link, list, remove" "42:43 600 c 2 gone" \
         "$(run "$@" dev sh -c 'cd /data; mknod d c 5 1; chown 42:43 d; chmod 600 d; mv d e; ln e f; set -- $(ls -l f); echo $(stat -c "%u:%g %a" e) ${1%%[rw-]*} $(stat -c %h f); rm e f; ls /data | grep . || echo gone' | xargs)"
     check "$mode: over a name that is there, below one that is not" "File exists No such file or directory" \
@@ -38,7 +38,7 @@ made() { # MODE OPTION…
     check "$mode: relative, by a link, by a descriptor of /proc" "1:3 1:3 1:3" \
         "$(run "$@" dev sh -c 'cd /data; ln -s data /l; mknod ../data/a c 1 3; mknod /l/b c 1 3; mknod ./../l/./c c 1 3; stat -c %t:%T a b c' | xargs)"
     check "$mode: without the capability" "Operation not permitted 1" \
-        "$(podman run --rm "$@" dev sh -c 'mknod /data/x c 1 3; ls /data | grep -c x' 2>&1 | sed 's/.*: //; s/^0$/1/' | xargs)"
+        "$(podman run --rm "$@" dev sh -c 'exec 2>&1; mknod /data/x c 1 3; ls /data | grep -c x' 2>&1 | sed 's/.*: //; s/^0$/1/' | xargs)"
     check "$mode: a tmpfs refuses, and nothing is left" "Operation not permitted" \
         "$(run --tmpfs /t "$@" dev sh -c 'mknod /t/x c 1 3; ls -A /t; exit 0' | sed 's/.*: //')"
     check "$mode: fifos, sockets and files are what they were" "fifo regular empty file" \
