@@ -17,8 +17,8 @@ using layout::Kind;
 namespace {
 
 constexpr std::size_t kPunchAfter = 64;  // empty pages before they are given back
-constexpr std::array<std::size_t, layout::kKinds> kSizes = {
-    1, 1, sizeof(layout::Node), 32, 64, 128, 272, sizeof(layout::Handle), sizeof(layout::Places)};
+constexpr std::array<std::size_t, layout::kKinds> kSizes = {1,   1,   sizeof(layout::Node),  32, 64,
+                                                            128, 272, sizeof(layout::Handle)};
 constexpr std::array<Kind, 4> kNameKinds = {Kind::name32, Kind::name64, Kind::name128,
                                             Kind::name272};
 constexpr unsigned kCellShift = 30;
@@ -36,7 +36,6 @@ std::uint8_t* state_of(Kind kind, std::byte* record) {
   switch (kind) {
     case Kind::nodes: return &reinterpret_cast<layout::Node*>(record)->state;
     case Kind::handles: return &reinterpret_cast<layout::Handle*>(record)->state;
-    case Kind::places: return &reinterpret_cast<layout::Places*>(record)->live;
     default: return &reinterpret_cast<layout::Name*>(record)->live;
   }
 }
@@ -322,53 +321,15 @@ void Ledger::handle(std::uint64_t number, std::uint64_t node, int access) {
   if (!handle) return;
   handle->node = static_cast<std::uint32_t>(node);
   handle->access = static_cast<std::uint8_t>(access & O_ACCMODE);
-  handle->listed = 0;
-  handle->places = 0;
   publish(handle->state, layout::Handle::kLive);
   took(slab(Kind::handles), number);
   publish(first_->counted.handle, number + 1);
-}
-
-// Backwards, so that each cell is whole before anything leads to it.
-void Ledger::listing(std::uint64_t number, std::span<const std::uint32_t> hashes, bool all_sent) {
-  auto* handle = reinterpret_cast<layout::Handle*>(slab(Kind::handles).at(number));
-  if (!handle) return;
-  drop_places(std::exchange(handle->places, 0));
-  publish(handle->listed, static_cast<std::uint32_t>(hashes.size()));
-  Slab& cells = slab(Kind::places);
-  std::uint32_t first = 0;
-  while (!all_sent && !hashes.empty()) {
-    std::size_t index = choose(cells);
-    if (index == SIZE_MAX) return;
-    auto* places = reinterpret_cast<layout::Places*>(cells.at(index));
-    std::size_t count = (hashes.size() - 1) % std::size(places->hashes) + 1;
-    places->count = static_cast<std::uint32_t>(count);
-    places->next = first;
-    std::memcpy(places->hashes, hashes.last(count).data(), count * sizeof hashes[0]);
-    publish(places->live, std::uint8_t{1});
-    took(cells, index);
-    first = static_cast<std::uint32_t>(index) + 1;
-    hashes = hashes.first(hashes.size() - count);
-  }
-  publish(handle->places, first);
-}
-
-void Ledger::drop_places(std::uint32_t first) {
-  Slab& cells = slab(Kind::places);
-  while (auto* places = first ? reinterpret_cast<layout::Places*>(cells.at(first - 1)) : nullptr) {
-    if (!places->live) return;
-    std::uint32_t next = places->next;
-    publish(places->live, std::uint8_t{0});
-    gave(cells, first - 1);
-    first = next;
-  }
 }
 
 void Ledger::drop_handle(std::uint64_t number) {
   auto* handle = reinterpret_cast<layout::Handle*>(slab(Kind::handles).at(number));
   if (!handle || !(handle->state & layout::Handle::kLive)) return;
   publish(handle->state, std::uint8_t{0});
-  drop_places(handle->places);
   gave(slab(Kind::handles), number);
 }
 

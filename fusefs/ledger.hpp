@@ -115,8 +115,6 @@ class Ledger {
 
   // --- handles ---
   void handle(std::uint64_t handle, std::uint64_t node, int access);
-  /// A listing with names of these hashes is being read. `all_sent`: the first reply had all.
-  void listing(std::uint64_t handle, std::span<const std::uint32_t> hashes, bool all_sent);
   void drop_handle(std::uint64_t handle);
 
   // --- requests ---
@@ -144,11 +142,6 @@ class Ledger {
   std::size_t node_limit() const { return slab(layout::Kind::nodes).capacity(); }
   const layout::Handle* handle_at(std::size_t handle) const;
   std::size_t handle_limit() const { return slab(layout::Kind::handles).capacity(); }
-  struct FoundListing {
-    std::size_t names = 0;
-    std::vector<std::uint32_t> hashes;  // empty: all were sent at once
-  };
-  FoundListing listing_of(std::uint64_t handle) const;
   void each_name(const std::function<void(const FoundName&)>& each) const;
   const layout::Intent& intent() const { return first_->head.intent; }
   std::vector<layout::InFlight> lost() const;
@@ -182,7 +175,6 @@ class Ledger {
   void took(Slab& slab, std::size_t index);
   void gave(Slab& slab, std::size_t index);
   std::size_t choose(Slab& slab);  // the index of a free record; SIZE_MAX: there is none
-  void drop_places(std::uint32_t first);
   void punch(Slab& slab);
 
   base::Fd memory_;

@@ -7,7 +7,7 @@
 namespace fusefs::layout {
 
 inline constexpr char kMagic[8] = {'u', 'n', 'i', 'l', 'e', 'd', 'g', 'r'};
-inline constexpr std::uint32_t kVersion = 1;
+inline constexpr std::uint32_t kVersion = 2;
 inline constexpr std::size_t kPage = 4096;
 inline constexpr std::size_t kSegment = 1024 * 1024;  // by which the file grows
 inline constexpr std::size_t kSegments = 1792;        // at most: some ten million nodes
@@ -16,18 +16,8 @@ inline constexpr std::size_t kCounted = 4080;
 inline constexpr std::size_t kSettled = 16;
 
 /// What a segment holds. Within one, no record crosses a page.
-enum class Kind : std::uint8_t {
-  none,
-  head,
-  nodes,
-  name32,
-  name64,
-  name128,
-  name272,
-  handles,
-  places
-};
-inline constexpr std::size_t kKinds = 9;
+enum class Kind : std::uint8_t { none, head, nodes, name32, name64, name128, name272, handles };
+inline constexpr std::size_t kKinds = 8;
 
 /// By its number: record 0 and 1 are not used.
 struct Node {
@@ -59,20 +49,8 @@ struct Handle {
   std::uint8_t access;  // O_ACCMODE part of what was asked for
   std::uint8_t state;   // written last
   std::uint16_t unused;
-  std::uint32_t listed;  // names in the listing that is being read
-  std::uint32_t places;  // their order: the first cell + 1; 0: all were in the first reply
 };
-static_assert(sizeof(Handle) == 16);
-
-/// The order in which a listing gave its names, so that a position means the same to a successor.
-struct Places {
-  std::uint32_t next;  // cell + 1
-  std::uint32_t count;
-  std::uint8_t unused, live;
-  std::uint16_t unused2;
-  std::uint32_t hashes[1021];
-};
-static_assert(sizeof(Places) == kPage);
+static_assert(sizeof(Handle) == 8);
 
 struct InFlight {
   std::uint64_t unique;  // 0: free; written last

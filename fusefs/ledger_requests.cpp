@@ -150,23 +150,6 @@ const layout::Handle* Ledger::handle_at(std::size_t number) const {
   return handle->state & layout::Handle::kLive ? handle : nullptr;
 }
 
-Ledger::FoundListing Ledger::listing_of(std::uint64_t number) const {
-  FoundListing found;
-  const layout::Handle* handle = handle_at(number);
-  if (!handle) return found;
-  found.names = handle->listed;
-  const Slab& cells = slab(Kind::places);
-  for (std::uint32_t at = handle->places; at && found.hashes.size() < found.names;) {
-    auto* places = reinterpret_cast<const layout::Places*>(cells.at(at - 1));
-    if (!places || !places->live || places->count == 0) break;
-    std::size_t count = std::min<std::size_t>(places->count, std::size(places->hashes));
-    found.hashes.insert(found.hashes.end(), places->hashes, places->hashes + count);
-    at = places->next;
-  }
-  if (found.hashes.size() > found.names) found.hashes.resize(found.names);
-  return found;
-}
-
 void Ledger::each_name(const std::function<void(const FoundName&)>& each) const {
   for (std::size_t which = 0; which < 4; ++which) {
     auto kind = static_cast<Kind>(static_cast<std::size_t>(Kind::name32) + which);

@@ -3,7 +3,6 @@
 #include <dirent.h>
 #include <fcntl.h>
 
-#include <unordered_map>
 #include <unordered_set>
 
 #include "fusefs/merge.hpp"
@@ -13,27 +12,18 @@ namespace fusefs {
 
 namespace at = ring::at;
 
-std::shared_ptr<Listing> Listing::in_order(const std::vector<std::uint32_t>& order) const {
-  std::unordered_multimap<std::uint32_t, std::size_t> places;
-  for (std::size_t i = 0; i < items_.size(); ++i) places.emplace(hash(name(items_[i])), i);
-  std::vector<bool> placed(items_.size());
-  auto arranged = std::make_shared<Listing>();
-  auto put = [&](std::size_t i) {
-    arranged->add(name(items_[i]), items_[i].type, items_[i].ino);
-    placed[i] = true;
-  };
-  for (std::uint32_t wanted : order) {
-    auto found = places.find(wanted);
-    if (found == places.end()) {
-      arranged->add_gap();
-      continue;
-    }
-    put(found->second);
-    places.erase(found);
+void Listing::arrange() {
+  constexpr std::uint32_t kPlaces = 0x7fff0000;
+  for (Item& item : items_) {
+    std::uint32_t hash = 0x811c9dc5;
+    for (unsigned char c : name(item)) hash = (hash ^ c) * 0x01000193;
+    item.place = hash % kPlaces + static_cast<std::uint32_t>(kFirstPlace);
   }
-  for (std::size_t i = 0; i < items_.size(); ++i)
-    if (!placed[i]) put(i);
-  return arranged;
+  std::sort(items_.begin(), items_.end(), [this](const Item& a, const Item& b) {
+    return a.place != b.place ? a.place < b.place : name(a) < name(b);
+  });
+  for (std::size_t i = 1; i < items_.size(); ++i)
+    items_[i].place = std::max(items_[i].place, items_[i - 1].place + 1);
 }
 
 base::Result<std::shared_ptr<Listing>> Overlay::list(Node* dir) {

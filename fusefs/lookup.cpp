@@ -50,6 +50,7 @@ Overlay::Overlay(LayerStack stack, IdMapper uids, IdMapper gids, OverlayOptions 
       io_(reactor, options.io) {
   nodes_.on_death([this](Node& node) {
     dirfds_.drop(node);
+    listings_.drop(node.id);
     if (node.kept) lose_orphan(&node);
   });
   Node* root = nodes_.root();

@@ -42,7 +42,7 @@ constexpr std::array<OpRow, wire::kOpCount> make_table() {
   t[FUSE_REMOVEXATTR] = {.name = "removexattr", .min_body = 2, .later = on_removexattr};
   t[FUSE_FLUSH] = {.name = "flush"};  // close(2) has nothing to tell us: one request less
   t[FUSE_INIT] = {.name = "init", .min_body = 16, .wants_node = false};  // the session's own
-  t[FUSE_OPENDIR] = {.name = "opendir", .min_body = 8, .now = on_opendir};
+  t[FUSE_OPENDIR] = {.name = "opendir"};  // kept by the kernel alone: two requests less
   t[FUSE_READDIR] = {.name = "readdir", .min_body = 40, .now = on_readdir};
   t[FUSE_RELEASEDIR] = {.name = "releasedir", .min_body = 24, .now = on_release};
   t[FUSE_FSYNCDIR] = {.name = "fsyncdir", .min_body = 16, .later = on_fsyncdir};

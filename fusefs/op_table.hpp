@@ -60,7 +60,6 @@ UNI_NOW(on_lseek);
 UNI_LATER(on_copy_file_range);
 UNI_LATER(on_ioctl);
 UNI_NOW(on_syncfs);
-UNI_NOW(on_opendir);
 UNI_NOW(on_readdir);
 UNI_NOW(on_readdirplus);
 UNI_LATER(on_fsyncdir);

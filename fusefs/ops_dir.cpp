@@ -1,4 +1,4 @@
-// Operations on open directories.
+// Reading directories. There is no opendir: a place in a listing means the same to everybody.
 #include <dirent.h>
 #include <fcntl.h>
 
@@ -35,6 +35,7 @@ class Page {
     std::memset(buffer_.get() + used_, 0, end - used_);
     used_ = end;
   }
+  bool empty() const { return used_ == 0; }
   void answer(Answer& out) { out.put(std::move(buffer_), used_); }
 
  private:
@@ -47,58 +48,37 @@ class Page {
   std::size_t used_ = 0;
 };
 
-constexpr std::uint64_t kFirstEntry = 2;  // positions 0 and 1 are "." and ".."
-
-// The directory is being read, and the listing is lost: by another process, or since there were too
-// many. What a position meant it must mean again.
-std::shared_ptr<Listing> as_before(Ledger& ledger, std::uint64_t fh,
-                                   std::shared_ptr<Listing> fresh) {
-  Ledger::FoundListing before = ledger.listing_of(fh);
-  if (before.hashes.empty()) {  // read to its end, or never
-    auto ended = std::make_shared<Listing>();
-    for (std::size_t i = 0; i < before.names; ++i) ended->add_gap();
-    return before.names ? ended : fresh;
-  }
-  auto arranged = fresh->in_order(before.hashes);
-  std::vector<std::uint32_t> order = arranged->hashes();
-  std::copy(before.hashes.begin(), before.hashes.end(), order.begin());  // of the gaps, too
-  ledger.listing(fh, order, false);
-  return arranged;
-}
-
-base::Result<std::shared_ptr<Listing>> listing_of(Overlay& fs, const Request& request,
-                                                  const fuse_read_in& in) {
-  auto file = fs.handles().find(in.fh);
-  if (!file || file->node.get() != request.node) return base::fail(EBADF);
-  // A read from the start is a rewinddir(3): it sees what is there by now.
-  if (in.offset == 0 || !file->listing) {
-    TRY(fresh, fs.list(request.node));
-    if (in.offset != 0 && fs.ledger()) fresh = as_before(*fs.ledger(), in.fh, std::move(fresh));
-    fs.handles().put_listing(*file, std::move(fresh));
-  }
-  return file->listing;
+// A read from the start is an opendir(3) or a rewinddir(3): it sees what is there by now.
+base::Result<std::shared_ptr<const Listing>> listing_of(Overlay& fs, Node* dir,
+                                                        std::uint64_t offset) {
+  if (!dir->is_dir()) return base::fail(ENOTDIR);
+  auto known = offset ? fs.listings().find(dir->id) : nullptr;
+  if (known) return known;
+  TRY(fresh, fs.list(dir));
+  fresh->arrange();
+  known = std::move(fresh);
+  fs.listings().put(dir->id, known);
+  return known;
 }
 
 Done read_directory(Overlay& fs, Request& request, Answer& answer, bool plus) {
   auto in = request.reader().take<fuse_read_in>();
-  TRY(listing, listing_of(fs, request, *in));
+  TRY(listing, listing_of(fs, request.node, in->offset));
   Page page(request.buffers->take(), std::min<std::size_t>(in->size, request.buffers->size()));
   std::size_t head = FUSE_NAME_OFFSET + (plus ? sizeof(fuse_entry_out) : 0);
   const fuse_entry_out none{};
-  std::uint64_t end = listing->size() + kFirstEntry, at = in->offset;
-  for (; at < end; ++at) {
-    if (at < kFirstEntry) {
-      std::string_view dots = std::string_view("..").substr(0, at + 1);
-      if (!page.fits(head, dots.size())) break;
-      page.put(plus ? &none : nullptr, dots, request.node->ino, DT_DIR, at + 1);
-      continue;
-    }
-    const Listing::Item& item = listing->item(at - kFirstEntry);
+  for (std::uint64_t at = in->offset; at < 2; ++at) {
+    std::string_view dots = std::string_view("..").substr(0, at + 1);
+    if (!page.fits(head, dots.size())) break;
+    page.put(plus ? &none : nullptr, dots, request.node->ino, DT_DIR, at + 1);
+  }
+  std::size_t next = listing->after(in->offset);
+  for (; next < listing->size(); ++next) {
+    const Listing::Item& item = listing->item(next);
     std::string_view name = listing->name(item);
-    if (name.empty()) continue;
     if (!page.fits(head, name.size())) break;
     if (!plus) {
-      page.put(nullptr, name, item.ino, item.type, at + 1);
+      page.put(nullptr, name, item.ino, item.type, item.place);
       continue;
     }
     auto entry = fs.lookup(request.node, name);
@@ -106,23 +86,14 @@ Done read_directory(Overlay& fs, Request& request, Answer& answer, bool plus) {
     // Counted as known to the kernel only now that it is sure to be in the reply.
     fuse_entry_out out = entry ? to_entry(fs, *entry) : none;
     page.put(&out, name, entry ? out.attr.ino : item.ino, entry ? IFTODT(out.attr.mode) : item.type,
-             at + 1);
+             item.place);
   }
-  if (in->offset == 0 && fs.ledger()) fs.ledger()->listing(in->fh, listing->hashes(), at >= end);
+  if (next == listing->size() && page.empty()) fs.listings().drop(request.node->id);
   page.answer(answer);
   return base::Unit{};
 }
 
 }  // namespace
-
-Done on_opendir(Overlay& fs, Request& request, Answer& answer) {
-  if (!request.node->is_dir()) return base::fail(ENOTDIR);
-  fuse_open_out out{};
-  out.fh = fs.handles().add(std::make_shared<OpenFile>(fs.nodes(), request.node));
-  out.open_flags = FOPEN_KEEP_CACHE | FOPEN_CACHE_DIR;
-  answer.put(out);
-  return base::Unit{};
-}
 
 Done on_readdir(Overlay& fs, Request& request, Answer& answer) {
   return read_directory(fs, request, answer, false);

@@ -155,6 +155,7 @@ class Overlay {
 
   NodeTable& nodes() { return nodes_; }
   Handles& handles() { return handles_; }
+  Listings& listings() { return listings_; }
   const IdMapper& uids() const { return uids_; }
   const IdMapper& gids() const { return gids_; }
   const OverlayOptions& options() const { return options_; }
@@ -227,7 +228,7 @@ class Overlay {
   base::Result<> wake(Node* node);
   void keep_descriptor_of(Node* node);
   void lose_orphan(Node* node);
-  static bool is_open(const Node& node, std::uint32_t own_pins);
+  static bool is_open(const Node& node);
   void replace_orphan(Node* node, base::Fd fd);
 
   // finish.cpp: the change that was being made when an earlier process died
@@ -280,6 +281,7 @@ class Overlay {
   IdMapper uids_, gids_;
   OverlayOptions options_;
   OwnerStore owners_;
+  Listings listings_;  // before the nodes, whose death it is told of
   NodeTable nodes_;
   Handles handles_;
   DirfdCache dirfds_;

@@ -21,7 +21,7 @@ base::Result<> Overlay::keep_orphan(Node* node) {
     node->orphan = std::move(fd);
   }
   bool last = !node->file || node->file->names.empty();
-  if (last && is_open(*node, 1)) keep_descriptor_of(node);
+  if (last && is_open(*node)) keep_descriptor_of(node);
   return base::Unit{};
 }
 

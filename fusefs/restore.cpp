@@ -80,15 +80,15 @@ void Overlay::replace_orphan(Node* node, base::Fd fd) {
   if (drop_descriptor && !old.empty()) drop_descriptor(old);
 }
 
-// A directory without entries has no pins but those of handles, and of who asks.
-bool Overlay::is_open(const Node& node, std::uint32_t own_pins) {
-  return node.is_dir() ? node.pins > own_pins : node.file && !node.file->open.empty();
+// Nobody tells us of open directories: whichever the kernel knows may be one.
+bool Overlay::is_open(const Node& node) {
+  return node.is_dir() ? node.lookups > 0 : node.file && !node.file->open.empty();
 }
 
 // It stays in the table: the kernel may have sent a FORGET that we have not read, and the number
 // must not be somebody else's by then.
 void Overlay::reconsider(Node* node) {
-  if (!node->gone || !node->orphan.valid() || is_open(*node, 0)) return;
+  if (!node->gone || !node->orphan.valid() || (!node->is_dir() && is_open(*node))) return;
   if (kernel_knows && !kernel_knows(node->id)) lose_orphan(node);
 }
 

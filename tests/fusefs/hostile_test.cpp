@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include <set>
 #include <string>
 
 #include "tests/fusefs/rig.hpp"
@@ -197,31 +198,50 @@ TEST_F(Hostile, RenameBetweenDeepDirectories) {
   EXPECT_EQ(text_of(a + "/z"), "right");
 }
 
-TEST_F(Hostile, ManyOpenDirectoriesShareTheMemoryOfListings) {
+TEST_F(Hostile, ManyListingsLeftHalfReadShareTheirMemory) {
   Layers layers;
-  for (int i = 0; i < 500; ++i)
-    write_file(layers.lower() + "/some-name-that-takes-room-" + std::to_string(i), "");
+  constexpr int kDirs = 50, kFiles = 100;
+  for (int d = 0; d < kDirs; ++d) {
+    const std::string dir = layers.lower() + "/d" + std::to_string(d);
+    ASSERT_EQ(::mkdir(dir.c_str(), 0755), 0);
+    for (int i = 0; i < kFiles; ++i)
+      write_file(dir + "/some-name-that-takes-room-" + std::to_string(i), "");
+  }
   open(layers);
-  connection->fs().handles().limit_listings(100'000);
-  std::vector<std::uint64_t> handles;
-  auto read = [&](std::uint64_t handle, std::uint64_t offset) {
+  auto& listings = connection->fs().listings();
+  listings.limit(20'000);
+  auto read = [&](NodeId dir, std::uint64_t offset) {
     fuse_read_in in{};
-    in.fh = handle;
     in.offset = offset;
     in.size = 4096;
-    return connection->call(FUSE_READDIR, 1, Body().put(in));
+    return connection->call(FUSE_READDIR, dir, Body().put(in));
   };
-  for (int i = 0; i < 50; ++i) {
-    auto opened = connection->call(FUSE_OPENDIR, 1, Body().put(fuse_open_in{}));
-    handles.push_back(opened.as<fuse_open_out>().fh);
-    ASSERT_EQ(read(handles.back(), 0).error, 0);
+  std::vector<NodeId> dirs;
+  for (int d = 0; d < kDirs; ++d) {
+    dirs.push_back(connection->lookup(1, "d" + std::to_string(d)));
+    ASSERT_EQ(read(dirs.back(), 0).error, 0);
+    EXPECT_LE(listings.bytes(), 20'000u);
   }
-  EXPECT_LE(connection->fs().handles().listed_bytes(), 100'000u);
-  EXPECT_GT(connection->fs().handles().listed_bytes(), 0u);
-  EXPECT_EQ(read(handles.front(), 100).body, read(handles.back(), 100).body);
-  for (std::uint64_t handle : handles)
-    connection->call(FUSE_RELEASEDIR, 1, Body().put(fuse_release_in{handle, 0, 0, 0}));
-  EXPECT_EQ(connection->fs().handles().listed_bytes(), 0u);
+  EXPECT_GT(listings.bytes(), 0u);
+  EXPECT_EQ(listings.find(dirs.front()), nullptr) << "the oldest went";
+  // It goes on all the same, to the end, and then nothing is kept.
+  for (NodeId dir : dirs) {
+    std::set<std::string> seen;
+    for (std::uint64_t offset = 0;;) {
+      std::string body = read(dir, offset).body;
+      if (body.empty()) break;
+      for (std::size_t at = 0; at < body.size();) {
+        fuse_dirent entry{};
+        std::memcpy(&entry, body.data() + at, FUSE_NAME_OFFSET);
+        EXPECT_TRUE(seen.insert(body.substr(at + FUSE_NAME_OFFSET, entry.namelen)).second);
+        offset = entry.off;
+        at += FUSE_DIRENT_SIZE(&entry);
+      }
+      if (dir % 2) listings.drop(dir);  // as if others had pushed it out
+    }
+    EXPECT_EQ(seen.size(), kFiles + 2u);
+  }
+  EXPECT_EQ(listings.bytes(), 0u);
 }
 
 /// An upper that fuse-overlayfs has written tells modes by an override.

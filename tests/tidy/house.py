@@ -64,7 +64,8 @@ OWNED_NEW = re.compile(r"unique_ptr<[^;]*>\s*(?:\w+\s*)?\(\s*new\b")
 # Rows of the operation table without a handler, and who answers instead.
 NO_HANDLER = {
     "init": "the session", "interrupt": "the session", "notify_reply": "nothing is ever retrieved",
-    "flush": "ENOSYS: close(2) has nothing to tell us", "getlk": "locks are the kernel's own",
+    "flush": "ENOSYS: close(2) has nothing to tell us", "opendir": "ENOSYS: the kernel keeps it",
+    "getlk": "locks are the kernel's own",
     "setlk": "locks are the kernel's own", "setlkw": "locks are the kernel's own",
     "access": "default_permissions: the kernel judges", "bmap": "no block device",
     "poll": "regular files are always ready", "setupmapping": "no DAX", "removemapping": "no DAX",
