@@ -10,6 +10,7 @@ namespace ring {
 namespace {
 
 constexpr unsigned kMostWorkers = 512;
+constexpr unsigned kFileSlots = 128;
 
 // Newest set-up first: each line needs an older kernel than the one before (6.1, 5.19, 5.1).
 constexpr unsigned kSetups[] = {
@@ -48,6 +49,8 @@ base::Checked<std::unique_ptr<Engine>> Engine::make(unsigned entries) {
   // four workers a processor, and then nothing moves any more. Before 5.15: no such call.
   unsigned workers[2] = {kMostWorkers, 0};
   (void)io_uring_register_iowq_max_workers(&engine->ring_, workers);
+  if (io_uring_register_files_sparse(&engine->ring_, kFileSlots) == 0)  // Linux 5.19
+    engine->file_slots_ = kFileSlots;
   io_uring_ring_dontfork(&engine->ring_);
   return engine;
 }
@@ -69,8 +72,13 @@ void Engine::start(const Op& op, Completion* completion) {
   io_uring_sqe* sqe = entry();
   io_uring_prep_rw(op.opcode, sqe, op.fd, op.address, op.length, op.offset);
   sqe->rw_flags = static_cast<int>(op.op_flags);
-  io_uring_sqe_set_flags(sqe, IOSQE_ASYNC);
+  if (op.file_slot != 0) sqe->file_index = op.file_slot;
+  io_uring_sqe_set_flags(sqe, IOSQE_ASYNC | op.flags);
   io_uring_sqe_set_data(sqe, completion);
+}
+
+void Engine::reserve(unsigned entries) {
+  if (io_uring_sq_space_left(&ring_) < entries) io_uring_submit(&ring_);
 }
 
 void Engine::watch(int fd, unsigned events, Completion* completion) {

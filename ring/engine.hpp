@@ -34,6 +34,9 @@ struct Op {
   const void* address = nullptr;
   std::uint32_t length = 0;
   std::uint32_t op_flags = 0;  // rw_flags, fsync_flags, ...
+  // See FileSlot and Chain, who set them.
+  std::uint8_t flags = 0;  // IOSQE_*
+  std::uint32_t file_slot = 0;
 };
 
 /// For those who look at a running daemon.
@@ -57,6 +60,10 @@ class Engine {
 
   /// Queues an operation on a worker thread of the kernel (IOSQE_ASYNC): for what may block.
   void start(const Op& op, Completion* completion);
+  /// So many entries will go to the kernel together, as a chain has to.
+  void reserve(unsigned entries);
+  /// How many files the ring can have of its own, see FileSlot.
+  unsigned file_slots() const { return file_slots_; }
   /// Queues a multishot poll: one completion for each time that `events` become true.
   void watch(int fd, unsigned events, Completion* completion);
   /// Queues one completion at this time of CLOCK_MONOTONIC; `at` must live until it is submitted.
@@ -83,6 +90,7 @@ class Engine {
   unsigned sleeps_ = 0;
   std::int64_t spin_ns_ = 0;
   std::uint64_t slept_ = 0;
+  unsigned file_slots_ = 0;
   bool open_ = false;
 };
 

@@ -63,6 +63,19 @@ void Watch::Drop::operator()(State* state) const {
 Watch& Watch::operator=(Watch&&) noexcept = default;
 Watch::~Watch() = default;
 
+Reactor::Reactor(std::unique_ptr<Engine> engine)
+    : engine_(std::move(engine)), timers_(std::make_unique<Timers>(*engine_)) {
+  for (unsigned slot = engine_->file_slots(); slot > 0; --slot)
+    free_slots_.push_back(static_cast<int>(slot) - 1);
+}
+
+int Reactor::take_file_slot() {
+  if (free_slots_.empty()) return -1;
+  const int slot = free_slots_.back();
+  free_slots_.pop_back();
+  return slot;
+}
+
 base::Checked<std::unique_ptr<Reactor>> Reactor::make(unsigned entries) {
   TRY(engine, Engine::make(entries));
   return std::unique_ptr<Reactor>(new Reactor(std::move(engine)));

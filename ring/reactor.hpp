@@ -113,6 +113,10 @@ class Reactor {
     ++deferred_;
     engine_->start(op, completion);
   }
+  /// For Chain and FileSlot; -1: no slot is free.
+  void reserve(unsigned entries) { engine_->reserve(entries); }
+  int take_file_slot();
+  void give_file_slot(int slot) { free_slots_.push_back(slot); }
   /// Calls `work` once, so many milliseconds from now, unless the Timer is gone by then.
   [[nodiscard]] Timer after(std::uint32_t milliseconds, std::function<void()> work) {
     return timers_->add(milliseconds, std::move(work));
@@ -131,14 +135,14 @@ class Reactor {
   friend class Watch;
   friend struct Watch::State;
   friend struct Watch::Drop;
-  explicit Reactor(std::unique_ptr<Engine> engine)
-      : engine_(std::move(engine)), timers_(std::make_unique<Timers>(*engine_)) {}
+  explicit Reactor(std::unique_ptr<Engine> engine);
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<Timers> timers_;
   std::deque<std::function<void()>> ready_;
   bool stopping_ = false;
   std::set<Watch::State*> dropped_;  // cancelled, not yet confirmed by the kernel
   std::uint64_t deferred_ = 0;
+  std::vector<int> free_slots_;
 };
 
 }  // namespace ring

@@ -28,6 +28,10 @@ bool differs(const IdView& ids, Id slot) {
   return ids.shown(slot) != ids.truth_of_slot(slot);
 }
 
+Owner kind_of(const Container& container, Id uid, Id gid) {
+  return differs(container.uids, uid) || differs(container.gids, gid) ? Owner::other : Owner::plain;
+}
+
 // What the call is about, by our own look at it: only to spare the stop at its end.
 ring::Task<Owner> owner_of(Call call) {
   const Where& where = call.row->where;
@@ -35,16 +39,24 @@ ring::Task<Owner> owner_of(Call call) {
   int flags = where.flags < 0 ? 0 : int_at(call, where.flags);
   if (where.no_follow) flags |= AT_SYMLINK_NOFOLLOW;
   if (where.path < 0) flags |= AT_EMPTY_PATH;
-  std::string path;
+  const Container& container = *call.container;
+  Tracees& tracees = call.supervisor.tracees();
+  const pid_t tid = call.notice.tid;
   const std::uint64_t address = where.path < 0 ? 0 : call.notice.arguments[where.path];
+  auto named = address != 0 ? std::optional(address) : std::nullopt;
+  auto glance = tracees.glance(tid, directory, named, flags);
+  auto seen = co_await std::move(glance);
+  if (seen) co_return kind_of(container, seen->uid, seen->gid);
+  if (seen.error().value != EAGAIN) co_return Owner::plain;  // the kernel finds that out as well
+  std::string path;
   if (address != 0) {
-    auto read = co_await call.supervisor.tracees().read_path(call.notice.tid, address);
-    if (!read) co_return Owner::plain;  // the kernel finds that out as well
+    auto read = co_await tracees.read_path(tid, address);
+    if (!read) co_return Owner::plain;
     path = std::move(*read);
   }
   if (call.still_valid && !call.still_valid()) co_return Owner::plain;
   flags &= AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH;
-  auto file = co_await call.supervisor.tracees().open_path(call.notice.tid, directory, path, flags);
+  auto file = co_await tracees.open_path(tid, directory, path, flags);
   if (!file) co_return file.error().value == EXDEV ? Owner::unknown : Owner::plain;
   auto found = std::make_unique<struct statx>();
   const std::uint32_t sync = AT_EMPTY_PATH | AT_STATX_DONT_SYNC;
@@ -56,10 +68,7 @@ ring::Task<Owner> owner_of(Call call) {
        .length = STATX_UID | STATX_GID,
        .op_flags = sync});
   if (result < 0) co_return Owner::unknown;
-  const Container& container = *call.container;
-  const bool other =
-      differs(container.uids, found->stx_uid) || differs(container.gids, found->stx_gid);
-  co_return other ? Owner::other : Owner::plain;
+  co_return kind_of(container, found->stx_uid, found->stx_gid);
 }
 
 }  // namespace

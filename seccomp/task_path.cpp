@@ -1,3 +1,5 @@
+#include "seccomp/task_path.hpp"
+
 #include <fcntl.h>
 #include <linux/limits.h>
 #include <sys/stat.h>
@@ -6,15 +8,10 @@
 #include <array>
 
 #include "seccomp/remote_file.hpp"
-#include "seccomp/task_path.hpp"
 #include "seccomp/tracee.hpp"
 
 namespace seccomp {
 namespace {
-
-// A magic link leads where no path does, and what it means depends on who follows it.
-constexpr std::uint64_t kBeneath = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS;
-constexpr std::uint64_t kInRoot = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
 
 std::string task_link(pid_t tid, int dirfd) {
   std::string task = "/proc/" + std::to_string(tid);
@@ -36,11 +33,6 @@ std::string from_root(std::string dir, std::string root) {
   dir.erase(0, root.size());
   if (dir.empty()) return "/";
   return dir[0] == '/' ? dir : "";
-}
-
-// /proc/self is a plain link, which would lead to ourselves.
-bool names_itself(const std::string& path) {
-  return path.find("proc/self") != path.npos || path.find("proc/thread-self") != path.npos;
 }
 
 // ELOOP is what a magic link gives; a loop of plain ones gets the same answer from the kernel when

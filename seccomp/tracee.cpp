@@ -230,9 +230,12 @@ ring::Task<std::string> Tracees::status_word(pid_t tid, std::string name) {
   co_return std::string(line.substr(0, line.find_first_of(" \t")));
 }
 
+// The namespace as it was last seen will do: who shares is all that it is asked for.
 ring::Task<bool> Tracees::turn(Kind kind, pid_t tid, Turns::Turn& turn) {
   PidfdInfo info;
-  auto container = state_->namespace_of(tid, info);
+  const Known* known = state_->find(tid);
+  auto container = known ? known->user_namespace : std::nullopt;
+  if (!container) container = state_->namespace_of(tid, info);
   if (!container) co_return false;
   Turns& turns = kind == Kind::read    ? state_->readings
                  : kind == Kind::write ? state_->writings

@@ -5,6 +5,7 @@
 #pragma once
 #include <sys/types.h>
 
+#include <bitset>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -79,6 +80,15 @@ class Tracees {
   /// link of /proc is resolved (EXDEV): the answer to those is "continue". For the permissions of
   /// the supervisor: nobody may learn from the answer what he may not see.
   ring::Task<base::Result<base::Fd>> open_path(pid_t tid, int dirfd, std::string path, int flags);
+  /// Who owns what a call names: as open_path, and without `path` the descriptor itself. One
+  /// handover to a worker, which reads the path and opens where it starts; the rest is told from
+  /// what the kernel has in memory. EAGAIN: it can not be told so, go the long way. What comes of a
+  /// thread id that was reused is nonsense, and goes nowhere: the answer to a call that is over.
+  struct FileOwner {
+    identity::Id uid = 0, gid = 0;
+  };
+  ring::Task<base::Result<FileOwner>> glance(pid_t tid, int dirfd,
+                                             std::optional<std::uint64_t> path, int flags);
 
  private:
   struct Known;
@@ -87,7 +97,15 @@ class Tracees {
   /// Of the container's. False: the thread is gone, or its newer call is asking.
   enum class Kind : std::uint8_t { open, read, write };
   ring::Task<bool> turn(Kind kind, pid_t tid, Turns::Turn& turn);
+  /// The path at `address`, if there is one, and a descriptor for `place`, a link in /proc/TID.
+  struct Begun {
+    std::string path;
+    base::Fd from;
+  };
+  ring::Task<base::Result<Begun>> begin_at(pid_t tid, std::string place,
+                                           std::optional<std::uint64_t> address);
   std::unique_ptr<State> state_;
+  std::bitset<256> starts_at_root_;  // by thread id: whether its last path did
 };
 
 }  // namespace seccomp

@@ -2,10 +2,10 @@
 # What the supervisor costs: calls, and programs that make many of them. Each row is run in every way in turn, in an order
 # that rotates, so that a noisy neighbour hits all alike; printed are medians, and ratios taken within a round. Timings
 # are reported, never judged.
-# usage: supervise.sh BINARY        ROUNDS=5 CALLS=4000
+# usage: supervise.sh BINARY        ROUNDS=5 CALLS=4000 ROWS="getuid find …" (default: all)
 . "$(dirname "$0")/../e2e/lib.sh"; world_enter "$@"
 
-ROUNDS=${ROUNDS:-5} CALLS=${CALLS:-4000} LIMIT=120 AUTOSTART=true
+ROUNDS=${ROUNDS:-5} CALLS=${CALLS:-4000} ROWS=${ROWS:-} LIMIT=120 AUTOSTART=true
 LOAD=$WORLD/bin/supervise_load
 HERE=$(dirname "$0")
 gcc -O2 -Wall -static -o "$LOAD" "$HERE/supervise_load.c" || exit 1
@@ -32,6 +32,11 @@ rotated() { # N WORDS…
     echo "${@:n+1}" "${@:1:n}"
 }
 
+wanted() { # NAMES…: those of them that ROWS has
+    local name
+    for name; do [ -z "$ROWS" ] || [[ " $ROWS " = *" $name "* ]] && echo "$name"; done
+}
+
 # --- calls -----------------------------------------------------------------------------------------------------
 
 pooled() { pool "$BIN" run "$@"; }
@@ -47,7 +52,7 @@ load() { # WAY CALL
 calls() {
     local round call way
     for ((round = 0; round < ROUNDS; round++)); do
-        for call in getuid setresuid chown stat; do
+        for call in $(wanted getuid getresuid setresuid setgroups chown stat fstat); do
             for way in $(rotated $round none bare ptrace planned map slot); do echo "$call $way $(load $way $call 2>&1 | tail -1)"; done
         done
     done | table none bare
@@ -73,7 +78,7 @@ programs() {
     install -d -m 1777 "$WORLD/files"; seq -f "$WORLD/files/%g" 10000 | xargs touch
     command -v mpicc >/dev/null && mpicc -O2 -rdynamic -o "$WORLD/bin/mpi_job" "$E2E_DIR/mpi_job.c"
     for ((round = 0; round < ROUNDS; round++)); do
-        for name in find tar python $([ ! -x "$WORLD/bin/mpi_job" ] || echo mpi); do
+        for name in $(wanted find tar python $([ ! -x "$WORLD/bin/mpi_job" ] || echo mpi)); do
             for profile in $(rotated $round off basic full); do echo "$name $profile $(timed $profile $name)"; done
         done
     done | table off
