@@ -155,9 +155,11 @@ ring::Task<Answer> owner_at_a_glance(Rig& rig, Notice notice) {
   co_return Answer::value(found->uid);
 }
 long glanced(const char* path, int dirfd = AT_FDCWD, int flags = 0) {
-  // EAGAIN: somebody on this machine may just be mounting something.
+  // EAGAIN: somebody on this machine may just be mounting something; and whoever is the first to
+  // follow a link writes that down, which is not remembered but done.
   long uid = -EAGAIN;
   for (int tries = 0; tries < 20 && uid == -EAGAIN; ++tries) {
+    if (tries > 0) ::usleep(2000), (void)::access(path, F_OK);
     uid = ::syscall(kAsk, path, dirfd, flags);
     if (uid < 0) uid = -errno;
   }
