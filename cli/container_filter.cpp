@@ -4,6 +4,8 @@
 
 #include "cli/supervised.hpp"
 #include "runtime/filter.hpp"
+#include "runtime/program.hpp"
+#include "seccomp/profile.hpp"
 #include "seccomp/state_message.hpp"
 #include "seccomp/supervised.hpp"
 
@@ -52,11 +54,12 @@ base::Checked<ContainerFilter> find_filter(const config::Config& config, seccomp
 }
 
 std::vector<std::string> put_filter(oci::Json& bundle, const ContainerFilter& filter,
-                                    const std::string& id) {
+                                    const std::string& id, const std::string& program) {
   seccomp::ContainerInfo info;
   info.id = id;
   info.mode = filter.mode;
   info.profile = *filter.profile;
+  info.killable = oci::takes_wait_killable(program) && seccomp::has_wait_killable();
   return oci::watch(bundle, {watched_calls(*filter.profile), filter.socket,
                              seccomp::metadata_text(info), info.killable});
 }

@@ -30,9 +30,12 @@ base::Checked<ContainerFilter> find_filter(const config::Config& config, seccomp
                                            const oci::Spec& spec, const oci::Json& bundle,
                                            Need need = Need::changes);
 
-/// Puts it into linux.seccomp. The answer are calls that stay as the bundle's own profile has them.
+/// Puts it into linux.seccomp. `program`: the runtime that will read it, "" if that is not known.
+/// With WAIT_KILLABLE_RECV, if kernel and runtime have it: no signal makes a call begin anew, and
+/// what a call tells is written at once, without a stop at its end. The answer are calls that stay
+/// as the bundle's own profile has them.
 std::vector<std::string> put_filter(oci::Json& bundle, const ContainerFilter& filter,
-                                    const std::string& id);
+                                    const std::string& id, const std::string& program);
 
 /// The daemon for a container that has a filter already: an exec brings it another listener.
 base::Checked<base::Unit> wake_supervisor(const config::Config& config);

@@ -47,7 +47,7 @@ base::Checked<std::string> edited(const std::string& text, const Wanted& wanted)
   // As crun does it, podman's own: groups, filter, user.
   const bool asks = filter.profile && !spec.no_new_privileges;
   TRY_VOID(put_in_slots(config, spec, settings, asks ? oci::Sets::groups : oci::Sets::all));
-  if (filter.profile) put_filter(config, filter, container_id(config));
+  if (filter.profile) put_filter(config, filter, container_id(config), "");
   return oci::json_text(config) + "\n";
 }
 

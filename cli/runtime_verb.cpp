@@ -306,7 +306,7 @@ base::Checked<Given> give_slots(const Start& start, const oci::Spec& spec, oci::
   start.events.line("runtime.slot",
                     "id=" + log::quoted(start.call.id) + " why=" + log::quoted(why) +
                         (ids.doubt.empty() ? "" : " doubt=" + log::quoted(ids.doubt)));
-  tell_filter(start, filter, put_filter(config, filter, start.call.id));
+  tell_filter(start, filter, put_filter(config, filter, start.call.id, start.program));
   Given given;
   given.slots = given.supervised = true;
   return given;
@@ -340,7 +340,7 @@ base::Checked<Given> give_namespace(const Start& start, const oci::Spec& spec, o
   Given given{nesting, {}};
   // Without a number for any other slot there would be nothing to answer.
   if (filter.profile && has_aliases(nesting)) {
-    tell_filter(start, filter, put_filter(config, filter, start.call.id));
+    tell_filter(start, filter, put_filter(config, filter, start.call.id, start.program));
     given.supervised = true;
   } else {
     tell_filter(start, filter, {});

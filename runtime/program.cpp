@@ -1,5 +1,7 @@
 #include "runtime/program.hpp"
 
+#include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -8,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/fd.hpp"
 #include "base/io.hpp"
 
 namespace oci {
@@ -63,6 +66,22 @@ base::Checked<std::string> find_runtime(const std::string& wanted) {
 
 bool joins_in_any_order(const std::string& program) {
   return program.substr(program.rfind('/') + 1).starts_with("crun");
+}
+
+bool takes_wait_killable(const std::string& program) {
+  constexpr std::size_t kMost = 32 << 20;
+  if (!joins_in_any_order(program)) return false;
+  base::Fd file(::open(program.c_str(), O_RDONLY | O_CLOEXEC));
+  struct stat status {};
+  if (!file.valid() || ::fstat(file.get(), &status) != 0) return false;
+  const auto size = static_cast<std::size_t>(status.st_size);
+  if (size == 0 || size > kMost) return false;
+  void* bytes = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.get(), 0);
+  if (bytes == MAP_FAILED) return false;
+  const std::string_view text(static_cast<const char*>(bytes), size);
+  const bool found = text.find("SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV") != text.npos;
+  ::munmap(bytes, size);
+  return found;
 }
 
 base::Checked<base::Unit> become(const std::string& program, std::span<const char* const> words) {

@@ -158,4 +158,11 @@ base::Result<base::Fd> load_filter(Profile profile, bool killable) {
   return listener;
 }
 
+// Without a program: flags that it does not know are what the kernel complains of first.
+bool has_wait_killable() {
+  const unsigned long flags =
+      SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
+  return ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, nullptr) != 0 && errno == EFAULT;
+}
+
 }  // namespace seccomp

@@ -31,5 +31,7 @@ base::Result<std::vector<sock_filter>> filter_program(Profile profile);
 /// CAP_SYS_ADMIN or no_new_privs (EACCES). EBUSY: somebody supervises us already. The listener is
 /// close-on-exec.
 base::Result<base::Fd> load_filter(Profile profile, bool killable);
+/// Whether this kernel has that flag (Linux 5.19).
+bool has_wait_killable();
 
 }  // namespace seccomp
