@@ -42,8 +42,7 @@ base::Result<base::Fd> open_remembered(int from, const std::string& path, std::u
   const long fd = ::syscall(SYS_openat2, from, path.c_str(), &how, sizeof how);
   if (fd >= 0) return base::Fd(static_cast<int>(fd));
   // EINVAL: Linux before 5.12 has no RESOLVE_CACHED.
-  const bool unsure = errno == EXDEV || errno == ELOOP || errno == EINVAL;
-  return base::fail(unsure ? EAGAIN : errno);
+  return base::fail(errno == EINVAL ? EAGAIN : errno);
 }
 
 base::Result<Tracees::FileOwner> owner_remembered(int file) {
@@ -126,11 +125,23 @@ ring::Task<base::Result<Tracees::FileOwner>> Tracees::glance(pid_t tid, int dirf
     if (!(flags & AT_EMPTY_PATH)) co_return base::fail(ENOENT);
     co_return owner_remembered(begun->from.get());
   }
-  if (names_itself(path) || ends_in_a_jump(path)) co_return base::fail(EAGAIN);
+  if (names_itself(path)) co_return base::fail(EAGAIN);
   const std::uint64_t how = O_PATH | (flags & AT_SYMLINK_NOFOLLOW ? O_NOFOLLOW : 0);
-  auto file = open_remembered(begun->from.get(), path, how, absolute ? kInRoot : kBeneath);
-  if (!file) co_return base::fail(file.error().value);
-  co_return owner_remembered(file->get());
+  const std::uint64_t resolve = absolute ? kInRoot : kBeneath;
+  const int from = begun->from.get();
+  base::Result<base::Fd> file = base::fail(EAGAIN);
+  if (!ends_in_a_jump(path)) file = open_remembered(from, path, how, resolve);
+  if (!file && file.error().value == EAGAIN) {  // nobody has been there lately
+    Turns::Turn its;
+    const bool mine = co_await turn(Kind::open, tid, its);
+    if (!mine) co_return base::fail(ESRCH);
+    auto opening = open_file(reactor_of(), from, path, how, resolve);
+    file = co_await std::move(opening);
+  }
+  if (file) co_return owner_remembered(file->get());
+  // It leaves where it starts, or there is a magic link on the way.
+  const bool unsure = file.error().value == EXDEV || file.error().value == ELOOP;
+  co_return base::fail(unsure ? EAGAIN : file.error().value);
 }
 
 }  // namespace seccomp
