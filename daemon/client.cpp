@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/io.hpp"
+#include "base/unix_socket.hpp"
 
 namespace serving {
 namespace {
@@ -80,26 +81,11 @@ base::Checked<Json> Client::call(Json request, std::span<const int> fds, int sec
 // Descriptors come with bytes of the line, before its end: the kernel takes 253 with a message.
 base::Checked<base::Unit> Client::send(std::string_view line, std::span<const int> fds) {
   while (!line.empty()) {
-    std::span<const int> now = fds.first(std::min(fds.size(), kFdsAtOnce));
+    std::span<const int> now = fds.first(std::min(fds.size(), base::kMostFdsAtOnce));
     std::string_view bytes = now.empty() ? line : line.substr(0, 1);
-    alignas(cmsghdr) char control[CMSG_SPACE(kFdsAtOnce * sizeof(int))] = {};
-    iovec part{const_cast<char*>(bytes.data()), bytes.size()};
-    msghdr message{};
-    message.msg_iov = &part;
-    message.msg_iovlen = 1;
-    if (!now.empty()) {
-      message.msg_control = control;
-      message.msg_controllen = CMSG_SPACE(now.size_bytes());
-      cmsghdr* header = CMSG_FIRSTHDR(&message);
-      header->cmsg_level = SOL_SOCKET;
-      header->cmsg_type = SCM_RIGHTS;
-      header->cmsg_len = CMSG_LEN(now.size_bytes());
-      std::memcpy(CMSG_DATA(header), now.data(), now.size_bytes());
-    }
-    ssize_t put = ::sendmsg(socket_.get(), &message, MSG_NOSIGNAL);
-    if (put < 0 && errno == EINTR) continue;
-    if (put < 0) return base::refuse_errno(path_ + ": send");
-    line.remove_prefix(static_cast<std::size_t>(put));
+    auto put = base::send_with_fds(socket_.get(), bytes, now, 0);
+    if (!put) return base::refuse(path_ + ": send: " + std::strerror(put.error().value));
+    line.remove_prefix(*put);
     fds = fds.subspan(now.size());
   }
   return base::Unit{};

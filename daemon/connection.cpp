@@ -2,11 +2,10 @@
 
 #include <poll.h>
 #include <sys/socket.h>
-#include <time.h>
 
-#include <cstring>
-
+#include "base/clock.hpp"
 #include "base/log.hpp"
+#include "base/unix_socket.hpp"
 #include "daemon/control.hpp"
 #include "daemon/server.hpp"
 
@@ -15,19 +14,13 @@ namespace {
 
 constexpr std::size_t kOutputLimit = 8 * 1024 * 1024;
 constexpr std::size_t kMostFds = 600;
-constexpr std::int64_t kPatienceSeconds = 30;
+constexpr std::uint64_t kPatienceSeconds = 30;
 constexpr int kReadsInARow = 16;  // before others get their turn
-
-std::int64_t seconds_now() {
-  timespec now;
-  ::clock_gettime(CLOCK_MONOTONIC, &now);
-  return now.tv_sec;
-}
 
 }  // namespace
 
 void Connection::start() {
-  since_ = seconds_now();
+  since_ = base::monotonic_seconds();
   watch_ = control_.reactor().watch(socket_.get(), POLLIN | POLLOUT,
                                     [this](int events) { on_ready(events); });
 }
@@ -58,45 +51,22 @@ void Connection::on_ready(int events) {
 // Takes what has come. False: nothing more for now, or the end.
 bool Connection::receive() {
   char bytes[65536];
-  alignas(cmsghdr) char control[CMSG_SPACE(253 * sizeof(int))];
-  iovec part{bytes, sizeof bytes};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof control;
-  ssize_t got = ::recvmsg(socket_.get(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-  if (got < 0 && errno == EINTR) return true;
-  if (got < 0 && errno == EAGAIN) return false;
-  if (got > 0 && !keep_fds(message)) {
+  auto got = base::receive_with_fds(socket_.get(), bytes, fds_, MSG_DONTWAIT);
+  if (!got && got.error().value == EAGAIN) return false;
+  // Lost: our own descriptors are used up.
+  if (got && got->size > 0 && (got->lost_fds || fds_.size() > kMostFds)) {
     refuse(Fault::fds, "more descriptors than a request may have", "EMFILE");
     return false;
   }
-  if (got <= 0) {
+  if (!got || got->size == 0) {
     if (in_.unfinished() || !fds_.empty()) control_.count(Fault::half);
     ending_ = true;
     flush();
     return false;
   }
-  if (!in_.unfinished()) since_ = seconds_now();
-  in_.add({bytes, static_cast<std::size_t>(got)});
+  if (!in_.unfinished()) since_ = base::monotonic_seconds();
+  in_.add({bytes, got->size});
   return true;
-}
-
-// All of them become ours first: whatever is wrong, none may be left open.
-bool Connection::keep_fds(const msghdr& message) {
-  for (cmsghdr* header = CMSG_FIRSTHDR(&message); header;
-       header = CMSG_NXTHDR(const_cast<msghdr*>(&message), header)) {
-    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
-    std::size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    for (std::size_t i = 0; i < count; ++i) {
-      int raw;
-      std::memcpy(&raw, CMSG_DATA(header) + i * sizeof raw, sizeof raw);
-      fds_.emplace_back(raw);
-    }
-  }
-  // Cut off: our own descriptors are used up, and some of those sent are lost.
-  return !(message.msg_flags & MSG_CTRUNC) && fds_.size() <= kMostFds;
 }
 
 void Connection::serve_lines() {
@@ -123,15 +93,8 @@ void Connection::serve(std::string_view line) {
   if (!fds.empty() && !verb->wants_fds)
     return refuse(Fault::fds, std::string(verb->name) + " takes no descriptors");
   auto call = std::make_unique<Call>(
-      Call{control_.server(), control_, std::move(request->args), std::move(fds), peer()});
+      Call{control_.server(), control_, std::move(request->args), std::move(fds), peer_});
   run(*verb, std::move(call));
-}
-
-pid_t Connection::peer() const {
-  ucred peer{};
-  socklen_t size = sizeof peer;
-  bool known = ::getsockopt(socket_.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0;
-  return known ? peer.pid : 0;
 }
 
 void Connection::run(const Verb& verb, std::unique_ptr<Call> call) {
@@ -156,7 +119,7 @@ ring::Task<void> Connection::run_later(std::shared_ptr<Connection> self, const V
 
 void Connection::answer(const Answered& answer, std::string_view code) {
   if (closed_) return;
-  since_ = seconds_now();
+  since_ = base::monotonic_seconds();
   out_ += answer_line(answer, code);
   flush();
 }
@@ -176,7 +139,7 @@ void Connection::flush() {
     if (put < 0 && errno != EAGAIN) return hang_up();
     if (put < 0) break;
     out_.erase(0, static_cast<std::size_t>(put));
-    since_ = seconds_now();
+    since_ = base::monotonic_seconds();
   }
   if (out_.size() > kOutputLimit) {
     control_.count(Fault::slow);
@@ -185,7 +148,7 @@ void Connection::flush() {
   if (ending_ && out_.empty() && !busy_) hang_up();
 }
 
-void Connection::check_patience(std::int64_t now, bool crowded) {
+void Connection::check_patience(std::uint64_t now, bool crowded) {
   if (closed_ || busy_ || now - since_ < kPatienceSeconds) return;
   if (!out_.empty()) {
     control_.count(Fault::slow);

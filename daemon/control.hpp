@@ -3,13 +3,10 @@
 #pragma once
 #include <array>
 #include <cstdint>
-#include <map>
 #include <memory>
 
+#include "daemon/acceptor.hpp"
 #include "daemon/connection.hpp"
-#include "daemon/runtime_dir.hpp"
-#include "ring/reactor.hpp"
-#include "ring/timer.hpp"
 
 namespace serving {
 
@@ -32,32 +29,28 @@ class Control {
   Server& server() { return server_; }
   ring::Reactor& reactor();
   bool is_service() const { return service_; }
-  const std::string& path() const { return listening_.path; }
+  const std::string& path() const { return acceptor_.listening().path; }
   /// Whose socket this is, for the verbs that end it; nullptr in tests.
   Service* life = nullptr;
   /// Whether somebody has connected whom we have not looked at yet.
-  bool somebody_knocks() const;
+  bool somebody_knocks() const { return acceptor_.somebody_knocks(); }
   /// Takes the socket's file away: who comes from now on finds nobody and need not wait.
-  void close_socket();
-  std::size_t connections() const { return connections_.size(); }
+  void close_socket() { acceptor_.close_socket(); }
+  std::size_t connections() const { return acceptor_.guests(); }
   const Counters& counters() const { return counters_; }
   void count(Fault fault) { ++counters_.faults[static_cast<std::size_t>(fault)]; }
   void count_refused_mount() { ++counters_.refused_mounts; }
 
  private:
   friend class Connection;
-  void accept();
-  void admit(base::Fd socket);
-  void forget(Connection* connection);
-  void sweep();
+  std::shared_ptr<Guest> admit(base::Fd socket, pid_t process);
+  void turn_away(base::Fd socket);
+  void forget(Connection* connection) { acceptor_.forget(connection); }
 
   Server& server_;
-  Listening listening_;
   bool service_;
-  ring::Watch watch_;
-  ring::Timer sweep_;
-  std::map<Connection*, std::shared_ptr<Connection>> connections_;
   Counters counters_;
+  Acceptor acceptor_;
 };
 
 }  // namespace serving

@@ -16,6 +16,7 @@
 #include <cstring>
 
 #include "base/log.hpp"
+#include "base/unix_socket.hpp"
 
 namespace serving {
 namespace {
@@ -51,29 +52,11 @@ struct Datagram {
 // Nothing when there is none (`flags` MSG_DONTWAIT), or the other end is closed.
 std::optional<Datagram> receive(const base::Fd& socket, int flags) {
   std::array<char, 4096> bytes;
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(253 * sizeof(int))> control;
-  iovec part{bytes.data(), bytes.size()};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control.data();
-  message.msg_controllen = control.size();
-  ssize_t size;
-  do size = ::recvmsg(socket.get(), &message, flags | MSG_CMSG_CLOEXEC);
-  while (size < 0 && errno == EINTR);
-  if (size <= 0) return std::nullopt;
   Datagram got;
-  got.text.assign(bytes.data(), static_cast<std::size_t>(size));
-  for (cmsghdr* c = CMSG_FIRSTHDR(&message); c; c = CMSG_NXTHDR(&message, c)) {
-    if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
-    std::size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    for (std::size_t i = 0; i < count; ++i) {
-      int fd;
-      std::memcpy(&fd, CMSG_DATA(c) + i * sizeof fd, sizeof fd);
-      got.fds.emplace_back(fd);
-    }
-  }
-  if (message.msg_flags & MSG_CTRUNC)
+  auto received = base::receive_with_fds(socket.get(), bytes, got.fds, flags);
+  if (!received || received->size == 0) return std::nullopt;
+  got.text.assign(bytes.data(), received->size);
+  if (received->lost_fds)
     log::line(log::Level::error, "holder.lost_descriptors", "reason=\"too many are open\"");
   return got;
 }

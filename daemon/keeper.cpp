@@ -14,14 +14,14 @@
 
 #include "base/io.hpp"
 #include "base/log.hpp"
+#include "base/unix_socket.hpp"
 
 namespace serving {
 namespace {
 
 namespace log = base::log;
 
-constexpr int kFirst = 3;             // SD_LISTEN_FDS_START
-constexpr std::size_t kAtOnce = 250;  // descriptors; the kernel's own limit is 253
+constexpr int kFirst = 3;  // SD_LISTEN_FDS_START
 constexpr std::uint32_t kRetryMs = 5;
 constexpr std::size_t kMostInherited = 65536;
 
@@ -124,10 +124,10 @@ Keeper Keeper::over(base::Fd notify, NamedFds inherited,
 
 void Keeper::store(std::string_view name, std::span<const int> fds) {
   if (!present() || !valid_name(name)) return;
-  for (; !fds.empty(); fds = fds.subspan(std::min(fds.size(), kAtOnce)))
+  for (; !fds.empty(); fds = fds.subspan(std::min(fds.size(), base::kMostFdsAtOnce)))
     // FDPOLL=0: a manager that watched for hang-ups would drop a socket whose other end is closed.
     send("FDSTORE=1\nFDPOLL=0\nFDNAME=" + std::string(name),
-         fds.first(std::min(fds.size(), kAtOnce)));
+         fds.first(std::min(fds.size(), base::kMostFdsAtOnce)));
 }
 
 void Keeper::remove(std::string_view name) {
@@ -161,30 +161,15 @@ void Keeper::ping() {
 }
 
 Keeper::Sent Keeper::try_send(const std::string& text, std::span<const int> fds) {
-  iovec bytes{const_cast<char*>(text.data()), text.size()};
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(kAtOnce * sizeof(int))> control{};
-  msghdr message{};
-  message.msg_iov = &bytes;
-  message.msg_iovlen = 1;
-  if (!fds.empty()) {
-    message.msg_control = control.data();
-    message.msg_controllen = CMSG_SPACE(fds.size_bytes());
-    cmsghdr* header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(fds.size_bytes());
-    std::memcpy(CMSG_DATA(header), fds.data(), fds.size_bytes());
-  }
-  ssize_t sent;
-  do sent = ::sendmsg(notify_.get(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
-  while (sent < 0 && errno == EINTR);
-  if (sent >= 0) return Sent::yes;
+  auto sent = base::send_with_fds(notify_.get(), text, fds, MSG_DONTWAIT);
+  if (sent) return Sent::yes;
   // ETOOMANYREFS: too many descriptors of this user are under way, in whatever sockets.
-  if (errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM || errno == ETOOMANYREFS)
+  const int error = sent.error().value;
+  if (error == EAGAIN || error == ENOBUFS || error == ENOMEM || error == ETOOMANYREFS)
     return Sent::no_room;
   static log::Limiter limiter(1);
   log::limited(limiter, log::Level::warning, "keeper.send",
-               "message=" + log::quoted(text) + " error=" + log::quoted(std::strerror(errno)));
+               "message=" + log::quoted(text) + " error=" + log::quoted(std::strerror(error)));
   return Sent::never;
 }
 

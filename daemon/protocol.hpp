@@ -19,7 +19,6 @@ using Json = nlohmann::json;
 constexpr int kProtocol = 1;
 constexpr std::size_t kRequestLimit = 256 * 1024;
 constexpr std::size_t kAnswerLimit = 16 * 1024 * 1024;  // what a client takes
-constexpr std::size_t kFdsAtOnce = 250;                 // the kernel's own limit is 253
 
 /// Why a connection, or a request, was turned away. Counted by kind.
 enum class Fault : std::uint8_t { uid, garbage, version, verb, too_long, fds, half, silent, slow };

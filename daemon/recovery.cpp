@@ -9,6 +9,7 @@
 
 #include "base/clock.hpp"
 #include "base/log.hpp"
+#include "base/unix_socket.hpp"
 #include "daemon/server.hpp"
 
 namespace serving {
@@ -21,7 +22,6 @@ constexpr const char* kState = "state";
 // mount go together into a socket (there they count as "in flight", of which a user may have few),
 // beyond the second files without a name are no longer kept.
 constexpr std::size_t kMostDirect = 1800, kMostFiles = 800, kMostStored = 3000;
-constexpr std::size_t kAtOnce = 250;
 constexpr unsigned kMostAttempts = 2;
 
 // "PREFIX-NUMBER" or "PREFIX-NUMBER-REST".
@@ -45,31 +45,10 @@ std::string name_of(const char* kind, std::uint64_t id, const std::string& rest 
   return std::string(kind) + "-" + std::to_string(id) + (rest.empty() ? "" : "-" + rest);
 }
 
-// One message with descriptors; without any, the end.
-struct Batch {
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(kAtOnce * sizeof(int))> control{};
-  char byte = 'x';
-  iovec part{&byte, 1};
-  msghdr message{};
-  Batch() {
-    message.msg_iov = &part;
-    message.msg_iovlen = 1;
-    message.msg_control = control.data();
-    message.msg_controllen = control.size();
-  }
-};
-
 bool put_layers(const base::Fd& socket, std::span<const int> fds) {
-  for (; !fds.empty(); fds = fds.subspan(std::min(fds.size(), kAtOnce))) {
-    auto now = fds.first(std::min(fds.size(), kAtOnce));
-    Batch batch;
-    batch.message.msg_controllen = CMSG_SPACE(now.size_bytes());
-    cmsghdr* header = CMSG_FIRSTHDR(&batch.message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(now.size_bytes());
-    std::memcpy(CMSG_DATA(header), now.data(), now.size_bytes());
-    if (::sendmsg(socket.get(), &batch.message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) return false;
+  for (; !fds.empty(); fds = fds.subspan(std::min(fds.size(), base::kMostFdsAtOnce))) {
+    auto now = fds.first(std::min(fds.size(), base::kMostFdsAtOnce));
+    if (!base::send_with_fds(socket.get(), "x", now, MSG_DONTWAIT)) return false;
   }
   return true;
 }
@@ -79,19 +58,9 @@ std::vector<base::Fd> peek_layers(const base::Fd& socket) {
   std::vector<base::Fd> found;
   int offset = 0;
   ::setsockopt(socket.get(), SOL_SOCKET, SO_PEEK_OFF, &offset, sizeof offset);
-  for (;;) {
-    Batch batch;
-    ssize_t size =
-        ::recvmsg(socket.get(), &batch.message, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    if (size <= 0) return found;
-    for (cmsghdr* c = CMSG_FIRSTHDR(&batch.message); c; c = CMSG_NXTHDR(&batch.message, c)) {
-      if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
-      for (std::size_t i = 0; i < (c->cmsg_len - CMSG_LEN(0)) / sizeof(int); ++i) {
-        int fd;
-        std::memcpy(&fd, CMSG_DATA(c) + i * sizeof fd, sizeof fd);
-        found.emplace_back(fd);
-      }
-    }
+  for (char byte;;) {
+    auto got = base::receive_with_fds(socket.get(), {&byte, 1}, found, MSG_PEEK | MSG_DONTWAIT);
+    if (!got || got->size == 0) return found;
   }
 }
 

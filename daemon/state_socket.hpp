@@ -3,18 +3,14 @@
 // first. Called by: Supervision. Never: blocks, serves a peer of another user, or keeps more of one
 // than a state may have.
 #pragma once
-#include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "base/fd.hpp"
 #include "base/log.hpp"
-#include "daemon/runtime_dir.hpp"
-#include "ring/reactor.hpp"
-#include "ring/timer.hpp"
+#include "daemon/acceptor.hpp"
 
 namespace serving {
 
@@ -28,27 +24,21 @@ class StateSocket {
   StateSocket(const StateSocket&) = delete;
   StateSocket& operator=(const StateSocket&) = delete;
 
-  const std::string& path() const { return listening_.path; }
+  const std::string& path() const { return acceptor_.listening().path; }
   /// Takes the socket's file away.
-  void close_socket();
+  void close_socket() { acceptor_.close_socket(); }
   /// Somebody has connected and was not served yet.
-  bool busy() const;
+  bool busy() const { return acceptor_.guests() > 0 || acceptor_.somebody_knocks(); }
 
  private:
   class Peer;
-  void accept();
-  void admit(base::Fd socket);
-  void forget(Peer* peer);
-  void sweep();
+  std::shared_ptr<Guest> admit(base::Fd socket, pid_t process);
   void refuse(const std::string& why);
 
   ring::Reactor& reactor_;
-  Listening listening_;
   OnState on_state_;
-  ring::Watch watch_;
-  ring::Timer sweep_;
-  std::map<Peer*, std::shared_ptr<Peer>> peers_;
   base::log::Limiter refused_{20};
+  Acceptor acceptor_;
 };
 
 }  // namespace serving

@@ -15,6 +15,8 @@
 #include <cstring>
 #include <filesystem>
 
+#include "base/unix_socket.hpp"
+
 namespace serving {
 namespace {
 
@@ -27,23 +29,8 @@ struct Received {
 Received receive(int socket) {
   Received got;
   std::array<char, 4096> bytes;
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(253 * sizeof(int))> control;
-  iovec part{bytes.data(), bytes.size()};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control.data();
-  message.msg_controllen = control.size();
-  ssize_t n = ::recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-  if (n > 0) got.text.assign(bytes.data(), static_cast<std::size_t>(n));
-  for (cmsghdr* c = n < 0 ? nullptr : CMSG_FIRSTHDR(&message); c; c = CMSG_NXTHDR(&message, c)) {
-    std::size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    for (std::size_t i = 0; i < count; ++i) {
-      int fd;
-      std::memcpy(&fd, CMSG_DATA(c) + i * sizeof fd, sizeof fd);
-      got.fds.emplace_back(fd);
-    }
-  }
+  auto received = base::receive_with_fds(socket, bytes, got.fds, MSG_DONTWAIT);
+  if (received) got.text.assign(bytes.data(), received->size);
   return got;
 }
 

@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "base/fd.hpp"
+#include "base/unix_socket.hpp"
 
 namespace daemon_test {
 
@@ -30,27 +31,10 @@ class Peer {
   int fd() const { return socket_.get(); }
   /// Bytes, with descriptors at the first of them. False: nobody takes them.
   bool send(std::string_view bytes, std::span<const int> fds = {}) {
-    alignas(cmsghdr) char control[CMSG_SPACE(253 * sizeof(int))] = {};
-    iovec part{const_cast<char*>(bytes.data()), bytes.size()};
-    msghdr message{};
-    message.msg_iov = &part;
-    message.msg_iovlen = 1;
-    if (!fds.empty()) {
-      message.msg_control = control;
-      message.msg_controllen = CMSG_SPACE(fds.size_bytes());
-      cmsghdr* header = CMSG_FIRSTHDR(&message);
-      header->cmsg_level = SOL_SOCKET;
-      header->cmsg_type = SCM_RIGHTS;
-      header->cmsg_len = CMSG_LEN(fds.size_bytes());
-      std::memcpy(CMSG_DATA(header), fds.data(), fds.size_bytes());
-    }
-    while (!bytes.empty()) {
-      ssize_t put = ::sendmsg(socket_.get(), &message, MSG_NOSIGNAL);
-      if (put < 0) return false;
-      bytes.remove_prefix(static_cast<std::size_t>(put));
-      part = {const_cast<char*>(bytes.data()), bytes.size()};
-      message.msg_control = nullptr;
-      message.msg_controllen = 0;
+    for (; !bytes.empty(); fds = {}) {
+      auto put = base::send_with_fds(socket_.get(), bytes, fds, 0);
+      if (!put) return false;
+      bytes.remove_prefix(*put);
     }
     return true;
   }

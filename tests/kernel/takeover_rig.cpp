@@ -16,6 +16,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "base/unix_socket.hpp"
 #include "fusefs/session.hpp"
 #include "tests/fusefs/rig.hpp"
 
@@ -161,21 +162,12 @@ int TakeoverMount::watch_server(pid_t server, long long deadline) {
 void TakeoverMount::take_messages() {
   for (;;) {
     char text[300];
-    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
-    iovec part = {text, sizeof text};
-    msghdr message = {};
-    message.msg_iov = &part;
-    message.msg_iovlen = 1;
-    message.msg_control = control;
-    message.msg_controllen = sizeof control;
-    const ssize_t got = ::recvmsg(keep_in_.get(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    if (got <= 0) return;
-    const std::string name(text + 1, static_cast<std::size_t>(got) - 1);
-    const cmsghdr* head = CMSG_FIRSTHDR(&message);
-    int fd = -1;
-    if (head) std::memcpy(&fd, CMSG_DATA(head), sizeof fd);
+    std::vector<base::Fd> fds;
+    auto got = base::receive_with_fds(keep_in_.get(), text, fds, MSG_DONTWAIT);
+    if (!got || got->size == 0) return;
+    const std::string name(text + 1, got->size - 1);
     if (text[0] == 'k')
-      kept_[name] = base::Fd(fd);
+      kept_[name] = fds.empty() ? base::Fd() : std::move(fds.front());
     else
       kept_.erase(name);
   }
@@ -184,22 +176,8 @@ void TakeoverMount::take_messages() {
 // --- a server ----------------------------------------------------------------------------------
 
 void TakeoverMount::send_kept(char what, const std::string& name, int fd) {
-  std::string text = what + name;
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  iovec part = {text.data(), text.size()};
-  msghdr message = {};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  if (fd >= 0) {
-    message.msg_control = control;
-    message.msg_controllen = sizeof control;
-    cmsghdr* head = CMSG_FIRSTHDR(&message);
-    head->cmsg_level = SOL_SOCKET;
-    head->cmsg_type = SCM_RIGHTS;
-    head->cmsg_len = CMSG_LEN(sizeof fd);
-    std::memcpy(CMSG_DATA(head), &fd, sizeof fd);
-  }
-  ::sendmsg(keep_out_.get(), &message, MSG_NOSIGNAL);
+  std::span<const int> fds(&fd, fd >= 0 ? 1 : 0);
+  (void)!base::send_with_fds(keep_out_.get(), what + name, fds, 0);
 }
 
 void TakeoverMount::arm(fusefs::Ledger& ledger) {

@@ -19,6 +19,8 @@
 #include <cstring>
 #include <fstream>
 
+#include "base/unix_socket.hpp"
+
 #ifndef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
 #define SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (1UL << 5)
 #endif
@@ -30,29 +32,14 @@ using seccomp::Answer;
 using seccomp::Notice;
 
 void send_descriptor(int socket, int descriptor) {
-  char byte = 'l', control[CMSG_SPACE(sizeof(int))] = {};
-  iovec part{&byte, 1};
-  msghdr message{};
-  message.msg_iov = &part, message.msg_iovlen = 1;
-  message.msg_control = control, message.msg_controllen = sizeof control;
-  cmsghdr* head = CMSG_FIRSTHDR(&message);
-  head->cmsg_level = SOL_SOCKET, head->cmsg_type = SCM_RIGHTS, head->cmsg_len = CMSG_LEN(4);
-  std::memcpy(CMSG_DATA(head), &descriptor, sizeof descriptor);
-  if (::sendmsg(socket, &message, 0) != 1) ::_exit(97);
+  if (!base::send_with_fds(socket, "l", {&descriptor, 1}, 0)) ::_exit(97);
 }
 
 base::Fd receive_descriptor(int socket) {
-  char byte = 0, control[CMSG_SPACE(sizeof(int))] = {};
-  iovec part{&byte, 1};
-  msghdr message{};
-  message.msg_iov = &part, message.msg_iovlen = 1;
-  message.msg_control = control, message.msg_controllen = sizeof control;
-  if (::recvmsg(socket, &message, MSG_CMSG_CLOEXEC) != 1) return {};
-  cmsghdr* head = CMSG_FIRSTHDR(&message);
-  if (head == nullptr) return {};
-  int descriptor = -1;
-  std::memcpy(&descriptor, CMSG_DATA(head), sizeof descriptor);
-  return base::Fd(descriptor);
+  char byte;
+  std::vector<base::Fd> fds;
+  auto got = base::receive_with_fds(socket, {&byte, 1}, fds, 0);
+  return got && got->size == 1 && !fds.empty() ? std::move(fds.front()) : base::Fd();
 }
 
 void write_file(const std::string& path, const std::string& text) {

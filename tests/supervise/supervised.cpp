@@ -18,6 +18,7 @@
 #include <sstream>
 
 #include "base/fd.hpp"
+#include "base/unix_socket.hpp"
 #include "identity/live_slots.hpp"
 #include "identity/pool.hpp"
 #include "ring/reactor.hpp"
@@ -43,34 +44,13 @@ std::string read_file(const std::string& path) {
 }
 
 void send_fd(int socket, int fd) {
-  char byte = 'l';
-  iovec part{&byte, 1};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))]{};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof control;
-  cmsghdr* header = CMSG_FIRSTHDR(&message);
-  header->cmsg_level = SOL_SOCKET;
-  header->cmsg_type = SCM_RIGHTS;
-  header->cmsg_len = CMSG_LEN(sizeof(int));
-  std::memcpy(CMSG_DATA(header), &fd, sizeof fd);
-  if (::sendmsg(socket, &message, 0) != 1) ::_exit(98);
+  if (!base::send_with_fds(socket, "l", {&fd, 1}, 0)) ::_exit(98);
 }
 base::Fd receive_fd(int socket) {
-  char byte = 0;
-  iovec part{&byte, 1};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))]{};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof control;
-  if (::recvmsg(socket, &message, MSG_CMSG_CLOEXEC) != 1 || !CMSG_FIRSTHDR(&message)) return {};
-  int fd = -1;
-  std::memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof fd);
-  return base::Fd(fd);
+  char byte;
+  std::vector<base::Fd> fds;
+  auto got = base::receive_with_fds(socket, {&byte, 1}, fds, 0);
+  return got && got->size == 1 && !fds.empty() ? std::move(fds.front()) : base::Fd();
 }
 
 void say(int socket) {
