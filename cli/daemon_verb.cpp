@@ -2,11 +2,9 @@
 
 #include <fcntl.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -14,6 +12,7 @@
 #include <cstring>
 
 #include "base/log.hpp"
+#include "cli/background.hpp"
 #include "cli/config_verb.hpp"
 #include "cli/engine.hpp"
 #include "config/toml.hpp"
@@ -26,13 +25,6 @@ namespace cli {
 namespace {
 
 namespace log = base::log;
-
-void raise_descriptor_limit() {
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  limit.rlim_cur = limit.rlim_max;
-  ::setrlimit(RLIMIT_NOFILE, &limit);
-}
 
 // Who has started us may read our stderr to its end.
 void let_go_of_stdio(int null) {
@@ -151,26 +143,9 @@ int serve_for_holder(DaemonStart start, base::Fd ready) {
 }
 
 int start_in_background(DaemonStart start) {
-  int ends[2];
-  if (::pipe2(ends, O_CLOEXEC) != 0) return complain(std::string("pipe: ") + std::strerror(errno));
-  base::Fd wait_end(ends[0]), ready_end(ends[1]);
-  pid_t child = ::fork();
-  if (child < 0) return complain(std::string("fork: ") + std::strerror(errno));
-  if (child == 0) {
-    wait_end.reset();
-    std::_Exit(serve_for_holder(std::move(start), std::move(ready_end)));
-  }
-  ready_end.reset();
-  char byte;
-  ssize_t got;
-  do got = ::read(wait_end.get(), &byte, 1);
-  while (got < 0 && errno == EINTR);
-  if (got == 1) return kDone;
-  int status = 0;
-  ::waitpid(child, &status, 0);
-  if (WIFSIGNALED(status))
-    return complain("the daemon died by signal " + std::to_string(WTERMSIG(status)));
-  return kFailed;  // it has said why
+  return in_background("the daemon", [&start](base::Fd ready) {
+    return serve_for_holder(std::move(start), std::move(ready));
+  });
 }
 
 // Descriptors of the caller's are none of our business, and to hold them might be felt.

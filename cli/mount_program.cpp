@@ -1,9 +1,7 @@
 #include "cli/mount_program.hpp"
 
 #include <fcntl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #ifdef __SANITIZE_ADDRESS__
@@ -16,6 +14,7 @@
 
 #include "base/fd.hpp"
 #include "base/log.hpp"
+#include "cli/background.hpp"
 #include "cli/verbs.hpp"
 #include "cli/version.hpp"
 #include "config/mount_options.hpp"
@@ -29,13 +28,6 @@ namespace cli {
 namespace {
 
 namespace log = base::log;
-
-void raise_descriptor_limit() {
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  limit.rlim_cur = limit.rlim_max;
-  ::setrlimit(RLIMIT_NOFILE, &limit);
-}
 
 // The caller reads our stderr to its end: as long as we hold it, it waits.
 void let_go_of_stdio() {
@@ -79,31 +71,14 @@ int serve(const std::string& subtype, const config::MountOptions& options, base:
 }
 
 int serve_in_background(const std::string& subtype, const config::MountOptions& options) {
-  int ends[2];
-  if (::pipe2(ends, O_CLOEXEC) != 0) return complain(std::string("pipe: ") + std::strerror(errno));
-  base::Fd wait_end(ends[0]), ready_end(ends[1]);
-  pid_t child = ::fork();
-  if (child < 0) return complain(std::string("fork: ") + std::strerror(errno));
-  if (child == 0) {
-    wait_end.reset();
+  return in_background("the serving process", [&](base::Fd ready) {
     ::setsid();
-    int status = serve(subtype, options, std::move(ready_end));
+    int status = serve(subtype, options, std::move(ready));
 #ifdef __SANITIZE_ADDRESS__
     __lsan_do_leak_check();  // _Exit runs nothing
 #endif
-    std::_Exit(status);
-  }
-  ready_end.reset();
-  char byte;
-  ssize_t got;
-  do got = ::read(wait_end.get(), &byte, 1);
-  while (got < 0 && errno == EINTR);
-  if (got == 1) return 0;
-  int status = 0;
-  ::waitpid(child, &status, 0);
-  if (WIFSIGNALED(status))
-    return complain("the serving process died by signal " + std::to_string(WTERMSIG(status)));
-  return 1;  // it has said why
+    return status;
+  });
 }
 
 }  // namespace

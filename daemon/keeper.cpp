@@ -87,6 +87,14 @@ base::Checked<NamedFds> take_fds() {
 
 }  // namespace
 
+base::Fd take_one(NamedFds& from, const char* name) {
+  auto found = from.find(name);
+  if (found == from.end()) return {};
+  base::Fd fd = std::move(found->second);
+  from.erase(found);
+  return fd;
+}
+
 bool Keeper::valid_name(std::string_view name) {
   auto fits = [](unsigned char c) { return c >= 0x20 && c < 0x7f && c != ':'; };
   return !name.empty() && name.size() <= 255 && std::all_of(name.begin(), name.end(), fits);

@@ -21,6 +21,8 @@
 namespace serving {
 
 using NamedFds = std::multimap<std::string, base::Fd>;
+/// The first of that name, out of them; empty: there is none.
+base::Fd take_one(NamedFds& from, const char* name);
 
 class Keeper {
  public:

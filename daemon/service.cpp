@@ -38,14 +38,6 @@ std::optional<std::string> listens_at(const base::Fd& socket) {
   return std::string(address.sun_path);
 }
 
-base::Fd take(NamedFds& from, const char* name) {
-  auto found = from.find(name);
-  if (found == from.end()) return {};
-  base::Fd fd = std::move(found->second);
-  from.erase(found);
-  return fd;
-}
-
 }  // namespace
 
 Service::Service(ServiceOptions options, Keeper keeper)
@@ -105,9 +97,9 @@ void Service::keep_slot_journals() {
 base::Checked<Listening> Service::listen() {
   NamedFds& inherited = keeper_.inherited();
   for (const char* name : {kControl, "unknown"}) {
-    base::Fd socket = take(inherited, name);
+    base::Fd socket = take_one(inherited, name);
     auto path = socket.valid() ? listens_at(socket) : std::nullopt;
-    if (path) return Listening{std::move(socket), take(inherited, kControlLock), *path};
+    if (path) return Listening{std::move(socket), take_one(inherited, kControlLock), *path};
   }
   if (options_.socket.empty())
     return base::refuse("no control socket: neither a path nor a socket of the service manager");

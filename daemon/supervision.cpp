@@ -32,14 +32,6 @@ std::string name_of(std::uint64_t name) {
   return std::string(kListen) + std::to_string(name);
 }
 
-base::Fd take(NamedFds& from, const char* name) {
-  auto found = from.find(name);
-  if (found == from.end()) return {};
-  base::Fd fd = std::move(found->second);
-  from.erase(found);
-  return fd;
-}
-
 ino_t pid_namespace_of(const std::string& process) {
   struct stat st;
   return ::stat(("/proc/" + process + "/ns/pid").c_str(), &st) == 0 ? st.st_ino : 0;
@@ -139,7 +131,7 @@ void Supervision::take_over() {
     if (error != std::errc()) continue;
     (stop == end ? found[name].first : found[name].second) = std::move(fd);
   }
-  inherited_ = {take(inherited, kSocket), take(inherited, kSocketLock), {}};
+  inherited_ = {take_one(inherited, kSocket), take_one(inherited, kSocketLock), {}};
   std::erase_if(inherited, [](const auto& one) { return one.first.starts_with(kListen); });
   for (auto& [name, fds] : found) {
     last_name_ = std::max(last_name_, name);
