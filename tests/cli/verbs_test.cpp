@@ -3,12 +3,10 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <fstream>
-#include <sstream>
 #include <vector>
 
 #include "cli/run.hpp"
+#include "tests/config/section.hpp"
 
 namespace {
 
@@ -85,16 +83,7 @@ TEST(Verbs, AMountIsAMountWhateverItsTarget) {
 
 // --- the pages ---------------------------------------------------------------------------------
 
-struct Section {
-  const char* name;
-  const char* file;
-  const char* begin;
-  const char* end;
-  std::string (*text)();
-};
-std::ostream& operator<<(std::ostream& out, const Section& section) {
-  return out << section.name;
-}
+using documentation::Section;
 const Section sections[] = {
     {"readme_verbs", "README.md", "<!-- verbs -->\n", "<!-- /verbs -->", cli::verbs_markdown},
     {"manual_verbs", "docs/man/usernetes-identity.1", ".\\\" verbs\n", ".\\\" /verbs",
@@ -105,25 +94,10 @@ class VerbsDocumentation : public testing::TestWithParam<Section> {};
 
 // After a change of a verb: UPDATE_DOCS=1 test_cli --gtest_filter='*Documentation*' writes them.
 TEST_P(VerbsDocumentation, IsThatOfTheTable) {
-  const Section& section = GetParam();
-  std::string path = std::string(UNI_SOURCE_DIR "/") + section.file;
-  std::stringstream stream;
-  stream << std::ifstream(path).rdbuf();
-  std::string page = stream.str();
-  std::size_t begin = page.find(section.begin);
-  ASSERT_NE(begin, page.npos) << path << " lacks the line " << section.begin;
-  begin += std::string(section.begin).size();
-  std::size_t end = page.find(section.end, begin);
-  ASSERT_NE(end, page.npos) << path << " lacks the line " << section.end;
-  if (std::getenv("UPDATE_DOCS")) {
-    std::ofstream(path) << page.substr(0, begin) << section.text() << page.substr(end);
-    return;
-  }
-  EXPECT_EQ(page.substr(begin, end - begin), section.text())
-      << path << ": write it anew with UPDATE_DOCS=1";
+  documentation::check(GetParam());
 }
 
 INSTANTIATE_TEST_SUITE_P(Pages, VerbsDocumentation, testing::ValuesIn(sections),
-                         [](const auto& section) { return std::string(section.param.name); });
+                         documentation::name_of);
 
 }  // namespace

@@ -2,23 +2,14 @@
 // or an option: UPDATE_DOCS=1 test_config --gtest_filter='*Documentation*' writes them anew.
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <fstream>
-#include <sstream>
 #include <string>
 #include <vector>
 
 #include "config/mount_options.hpp"
 #include "config/setting.hpp"
+#include "tests/config/section.hpp"
 
 namespace {
-
-std::string read(const std::string& path) {
-  std::ifstream file(path);
-  std::stringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
 
 std::vector<std::string> split(const std::string& text, const std::string& separator) {
   std::vector<std::string> parts;
@@ -64,16 +55,7 @@ std::string settings_as_roff() {
   return out;
 }
 
-struct Section {
-  const char* name;
-  const char* file;
-  const char* begin;
-  const char* end;
-  std::string (*text)();
-};
-std::ostream& operator<<(std::ostream& out, const Section& section) {
-  return out << section.name;
-}
+using documentation::Section;
 const Section sections[] = {
     {"readme_settings", "README.md", "<!-- settings -->\n", "<!-- /settings -->",
      config::fields_markdown},
@@ -88,23 +70,9 @@ const Section sections[] = {
 class Documentation : public testing::TestWithParam<Section> {};
 
 TEST_P(Documentation, IsThatOfTheCode) {
-  const Section& section = GetParam();
-  std::string path = std::string(UNI_SOURCE_DIR "/") + section.file;
-  std::string page = read(path);
-  std::size_t begin = page.find(section.begin);
-  ASSERT_NE(begin, page.npos) << path << " lacks the line " << section.begin;
-  begin += std::string(section.begin).size();
-  std::size_t end = page.find(section.end, begin);
-  ASSERT_NE(end, page.npos) << path << " lacks the line " << section.end;
-  if (std::getenv("UPDATE_DOCS")) {
-    std::ofstream(path) << page.substr(0, begin) << section.text() << page.substr(end);
-    return;
-  }
-  EXPECT_EQ(page.substr(begin, end - begin), section.text())
-      << path << ": write it anew with UPDATE_DOCS=1";
+  documentation::check(GetParam());
 }
 
-INSTANTIATE_TEST_SUITE_P(Pages, Documentation, testing::ValuesIn(sections),
-                         [](const auto& section) { return std::string(section.param.name); });
+INSTANTIATE_TEST_SUITE_P(Pages, Documentation, testing::ValuesIn(sections), documentation::name_of);
 
 }  // namespace

@@ -20,21 +20,11 @@ using testing::HasSubstr;
 
 class ControlAttack : public testing::Test {
  protected:
-  void SetUp() override { before_ = settled(); }
+  void SetUp() override { before_ = daemon_.settled_descriptors(); }
   /// After everything, it serves as before and holds what it held.
   void TearDown() override {
     EXPECT_TRUE(Client::connect(daemon_.socket())) << "it does not serve any more";
-    EXPECT_EQ(settled(), before_);
-  }
-  std::size_t settled() {
-    std::size_t last = 0;
-    for (int i = 0; i < 200; ++i) {
-      std::size_t now = daemon_.descriptors();
-      if (now == last && i > 5) break;
-      last = now;
-      ::usleep(10000);
-    }
-    return last;
+    EXPECT_EQ(daemon_.settled_descriptors(), before_);
   }
   /// How often that was turned away so far, as `status` says.
   std::uint64_t faults(Fault fault) {
@@ -86,7 +76,7 @@ TEST_F(ControlAttack, HalfAMessageAndGone) {
     int fd = null.get();
     peer.send("{\"v\":1,\"ver", std::span(&fd, 1));
   }
-  settled();
+  daemon_.settled_descriptors();
   EXPECT_EQ(faults(Fault::half), 50u);
 }
 

@@ -15,29 +15,12 @@
 #include <functional>
 
 #include "daemon/user_namespace.hpp"
+#include "tests/daemon/in_child.hpp"
 
 namespace serving {
 namespace {
 
-// Runs `body` in a child; its text is the result.
-std::string in_child(const std::function<std::string()>& body) {
-  int ends[2];
-  EXPECT_EQ(::pipe(ends), 0);
-  pid_t child = ::fork();
-  if (child == 0) {
-    std::string text = body();
-    (void)!::write(ends[1], text.data(), text.size());
-    ::_exit(0);
-  }
-  ::close(ends[1]);
-  std::string all;
-  char bytes[512];
-  for (ssize_t n; (n = ::read(ends[0], bytes, sizeof bytes)) > 0;)
-    all.append(bytes, static_cast<std::size_t>(n));
-  ::close(ends[0]);
-  ::waitpid(child, nullptr, 0);
-  return all;
-}
+using daemon_test::in_child;
 
 std::string status(const std::string& key) {
   std::ifstream file("/proc/self/status");

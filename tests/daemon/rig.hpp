@@ -49,6 +49,17 @@ class Daemon {
     auto all = std::filesystem::directory_iterator("/proc/" + std::to_string(pid_) + "/fd");
     return static_cast<std::size_t>(std::distance(begin(all), end(all)));
   }
+  /// The same, when it has not changed for a moment: what was closed is let go a little later.
+  std::size_t settled_descriptors() const {
+    std::size_t last = 0;
+    for (int i = 0; i < 200; ++i) {
+      std::size_t now = descriptors();
+      if (now == last && i > 5) break;
+      last = now;
+      ::usleep(10000);
+    }
+    return last;
+  }
 
  private:
   [[noreturn]] void serve() {

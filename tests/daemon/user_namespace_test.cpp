@@ -15,8 +15,12 @@
 #include <fstream>
 #include <sstream>
 
+#include "tests/daemon/in_child.hpp"
+
 namespace serving {
 namespace {
+
+using daemon_test::in_child;
 
 using Words = std::vector<std::string>;
 
@@ -41,26 +45,6 @@ TEST(SubIds, MoreRangesThanAMapCanHaveAreCut) {
   std::string file;
   for (int i = 0; i < 1000; ++i) file += "me:" + std::to_string(100000 + i * 10) + ":5\n";
   EXPECT_EQ(sub_ids(file, "me", 1).size(), 300u);
-}
-
-// Runs `body` in a child; its text is the result.
-std::string in_child(const std::function<std::string()>& body) {
-  int ends[2];
-  EXPECT_EQ(::pipe(ends), 0);
-  pid_t child = ::fork();
-  if (child == 0) {
-    std::string text = body();
-    (void)!::write(ends[1], text.data(), text.size());
-    ::_exit(0);
-  }
-  ::close(ends[1]);
-  std::string all;
-  char bytes[512];
-  for (ssize_t n; (n = ::read(ends[0], bytes, sizeof bytes)) > 0;)
-    all.append(bytes, static_cast<std::size_t>(n));
-  ::close(ends[0]);
-  ::waitpid(child, nullptr, 0);
-  return all;
 }
 
 std::string first_line(const char* path) {

@@ -30,23 +30,13 @@ class MountAttack : public testing::Test {
     ::mkfifo((tree_.path() + "/fifo").c_str(), 0600);
     device_ = base::Fd(::open("/dev/fuse", O_RDWR | O_CLOEXEC | O_NONBLOCK));
     ASSERT_TRUE(device_.valid());
-    before_ = settled();
+    before_ = daemon_.settled_descriptors();
   }
   void TearDown() override {
     ::umount2(merged().c_str(), MNT_DETACH);
     device_.reset();
     EXPECT_TRUE(Client::connect(daemon_.socket())) << "it does not serve any more";
-    EXPECT_EQ(settled(), before_);
-  }
-  std::size_t settled() {
-    std::size_t last = 0;
-    for (int i = 0; i < 200; ++i) {
-      std::size_t now = daemon_.descriptors();
-      if (now == last && i > 5) break;
-      last = now;
-      ::usleep(10000);
-    }
-    return last;
+    EXPECT_EQ(daemon_.settled_descriptors(), before_);
   }
   std::string merged() const { return tree_.path() + "/merged"; }
   base::Fd path(const std::string& name) {

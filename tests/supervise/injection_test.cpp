@@ -198,16 +198,6 @@ TEST_P(Injection, ResultAndMemoryAreChangedAtTheEnd) {
   EXPECT_EQ(seen, 0);
 }
 
-// A list in the task's own memory is another one while the call runs.
-ring::Task<Answer> other_groups(Rig& rig, Notice notice) {
-  Rerun rerun;
-  std::vector<unsigned> carried{kSlot, 42};
-  auto bytes = std::as_bytes(std::span(carried));
-  rerun.memory.push_back({notice.arguments[1], {bytes.begin(), bytes.end()}});
-  Answer answer = co_await rig.again(notice, std::move(rerun));
-  co_return answer;
-}
-
 TEST_P(Injection, MemoryIsPutBack) {
   Rig rig;
   Start start = pool_start(GetParam());

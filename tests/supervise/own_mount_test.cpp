@@ -61,15 +61,6 @@ TEST(OwnMount, APathInIt) {
   EXPECT_GT(file.reads, 0u) << "nothing was evicted";
 }
 
-ring::Task<Answer> other_groups(Rig& rig, Notice notice) {
-  Rerun rerun;
-  std::vector<unsigned> carried{kSlot, 42};
-  auto bytes = std::as_bytes(std::span(carried));
-  rerun.memory.push_back({notice.arguments[1], {bytes.begin(), bytes.end()}});
-  Answer answer = co_await rig.again(notice, std::move(rerun));
-  co_return answer;
-}
-
 TEST(OwnMount, AListInIt) {
   Rig rig;
   FuseFile file(*rig.reactor, std::string(kSize, 'p'));

@@ -244,6 +244,15 @@ ring::Task<Answer> to_slot(Rig& rig, Notice notice) {
   co_return answer;
 }
 
+ring::Task<Answer> other_groups(Rig& rig, Notice notice) {
+  seccomp::Rerun rerun;
+  std::vector<unsigned> carried{kSlot, 42};
+  auto bytes = std::as_bytes(std::span(carried));
+  rerun.memory.push_back({notice.arguments[1], {bytes.begin(), bytes.end()}});
+  Answer answer = co_await rig.again(notice, std::move(rerun));
+  co_return answer;
+}
+
 void* shared_bytes(std::size_t size) {
   return ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 }

@@ -83,6 +83,8 @@ class Rig {
 
 /// Runs the set*id call again with 60000 replaced by its slot.
 ring::Task<seccomp::Answer> to_slot(Rig& rig, seccomp::Notice notice);
+/// Runs setgroups again with other groups, in the task's own memory while it runs.
+ring::Task<seccomp::Answer> other_groups(Rig& rig, seccomp::Notice notice);
 
 /// Memory that a test shares with its children.
 void* shared_bytes(std::size_t size);
