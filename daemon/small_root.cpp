@@ -11,6 +11,7 @@
 #include <climits>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 
 #include "base/fd.hpp"
 #include "base/io.hpp"
@@ -26,7 +27,7 @@ tl::unexpected<base::Failure> refuse_errno(const std::string& what) {
 }
 
 struct Kept {
-  std::string path;  // without symbolic links
+  std::string path;
   base::Fd directory;
 };
 
@@ -36,11 +37,14 @@ std::vector<Kept> open_all(std::span<const std::string> paths) {
     char resolved[PATH_MAX];
     if (!::realpath(path.c_str(), resolved)) continue;
     base::Fd directory(::open(resolved, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-    // The root and /proc are there anyway, or not to be had.
-    std::string_view name = resolved;
-    bool again = std::any_of(kept.begin(), kept.end(), [&](auto& k) { return k.path == name; });
-    if (directory.valid() && name != "/" && !name.starts_with("/proc") && !again)
-      kept.push_back({resolved, std::move(directory)});
+    // By both names: rootlesskit makes /run/user a link.
+    for (const std::string& name :
+         {std::string(resolved), std::filesystem::path(path).lexically_normal().string()}) {
+      // The root and /proc are there anyway, or not to be had.
+      bool again = std::any_of(kept.begin(), kept.end(), [&](auto& k) { return k.path == name; });
+      if (directory.valid() && name != "/" && !name.starts_with("/proc") && !again)
+        kept.push_back({name, base::Fd(::fcntl(directory.get(), F_DUPFD_CLOEXEC, 0))});
+    }
   }
   return kept;
 }
