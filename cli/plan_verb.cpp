@@ -129,11 +129,9 @@ base::Checked<PlanReport> make_plan(const Wanted& wanted, const config::Config& 
   // podman by itself has no supervisor.
   if (!wanted.podman && config.runtime.profile != "off") ids.aliases = identity::Aliases::all;
   TRY(planned, plan_namespace(config, ids, Purpose::look));
+  report.uids = planned.uid_pool;
+  report.gids = planned.gid_pool;
   report.planned = std::move(planned);
-  TRY(uids, identity::Pool::parse(report.planned.uid_pool));
-  TRY(gids, identity::Pool::parse(report.planned.gid_pool));
-  report.uids = std::move(uids);
-  report.gids = std::move(gids);
   report.rule = config::rule(config);
   report.window = config::window(config);
   return report;

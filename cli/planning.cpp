@@ -55,10 +55,9 @@ base::Checked<Planned> plan_namespace(const config::Config& config, const Wanted
                                       Purpose purpose) {
   TRY(ids, serving::Identities::of_this_process(
                config, purpose == Purpose::look ? serving::SlotUse::look : serving::SlotUse::plan));
-  serving::IdMaps maps = serving::IdMaps::of_this_process();
   Planned planned;
-  planned.uid_pool = maps.uids;
-  planned.gid_pool = maps.gids;
+  planned.uid_pool = ids.uids;
+  planned.gid_pool = ids.gids;
   planned.uids = plan_one(ids.uids, *ids.uid_slots, wanted.uids, wanted, purpose, planned.assigned);
   planned.gids = plan_one(ids.gids, *ids.gid_slots, wanted.gids, wanted, purpose, planned.assigned);
   planned.doubt = planned.assigned > 0 ? tell_daemons(config) : "";

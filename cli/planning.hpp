@@ -8,6 +8,7 @@
 #include "base/result.hpp"
 #include "config/config.hpp"
 #include "identity/id_plan.hpp"
+#include "identity/pool.hpp"
 
 namespace cli {
 
@@ -21,7 +22,8 @@ struct WantedIds {
 
 struct Planned {
   identity::IdPlan uids, gids;
-  std::string uid_pool, gid_pool;  // uid_map and gid_map of our namespace: whom the plan is for
+  identity::Pool uid_pool = identity::Pool::full();  // of our namespace: whom the plan is for
+  identity::Pool gid_pool = identity::Pool::full();
   /// Slots are agreed on with the user's other processes. False: `doubt` says why not, and what to
   /// do; the container runs all the same, but mounts may show its files as somebody else's.
   bool agreed = true;
