@@ -13,8 +13,9 @@
 namespace config {
 
 /// When a running daemon takes a changed setting: `reload` changes it at once; each new mount
-/// brings its own with it; or only a new start, because what has been served so far depends on it.
-enum class Effect : std::uint8_t { reload, mount, restart };
+/// brings its own with it, and each new container; or only a new start, because what has been
+/// served so far depends on it.
+enum class Effect : std::uint8_t { reload, mount, container, restart };
 
 /// What a setting may be: a word of a list ("a|b"; empty: any text), or a number from min to max.
 struct Allowed {
@@ -120,14 +121,14 @@ struct Config {
       Allowed{.min = 1, .max = 3600});
     f("runtime.program", c.runtime.program,
       "the OCI runtime that does the work, a name or an absolute path; empty: crun, else runc",
-      Allowed{});
+      Allowed{.effect = Effect::container});
     f("runtime.ids", c.runtime.ids,
       "ids that every container is to have besides those it needs: \"60000,70000-70010\"",
-      Allowed{});
+      Allowed{.effect = Effect::container});
     f("runtime.profile", c.runtime.profile,
       "calls that a daemon answers for ids nobody planned: basic = those that change or name ids, "
       "full = also the owners of files, auto = basic with a map and full without, off = none",
-      Allowed{.words = "auto|basic|full|off"});
+      Allowed{.words = "auto|basic|full|off", .effect = Effect::container});
     f("engine.stores", c.engine.stores,
       "directories of layers, \"DIR:DIR\", where an image engine's owners become records; empty: "
       "those of podman's storage and of containerd",

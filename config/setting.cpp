@@ -200,6 +200,7 @@ std::string_view effect_text(Effect effect) {
   switch (effect) {
     case Effect::reload: return "at reload";
     case Effect::mount: return "at the next mount";
+    case Effect::container: return "at the next container";
     case Effect::restart: break;
   }
   return "when the daemon starts anew";
