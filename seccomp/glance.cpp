@@ -16,16 +16,6 @@ namespace {
 
 constexpr std::size_t kPage = 4096;
 
-ring::Op opening(const std::string& path, const open_how& how) {
-  ring::Op op;
-  op.opcode = IORING_OP_OPENAT2;
-  op.fd = AT_FDCWD;
-  op.address = path.c_str();
-  op.length = sizeof how;
-  op.offset = reinterpret_cast<std::uint64_t>(&how);
-  return op;
-}
-
 // A path that ends so leads the kernel to ask the file system of a directory whether it is still
 // the same, which a dead server does not answer.
 bool ends_in_a_jump(std::string_view path) {
@@ -71,7 +61,7 @@ ring::Task<base::Result<Tracees::Begun>> Tracees::begin_at(pid_t tid, std::strin
   unsigned reading = 0;
   const std::size_t size = kPage - address.value_or(0) % kPage;
   if (address) {
-    ring::Op open = opening(memory_path, for_reading);
+    ring::Op open = opening(AT_FDCWD, memory_path, for_reading);
     memory.receive(open);
     chain.add(open);
     ring::Op read;
@@ -82,7 +72,7 @@ ring::Task<base::Result<Tracees::Begun>> Tracees::begin_at(pid_t tid, std::strin
     memory.use(read);
     reading = chain.add(read);
   }
-  const unsigned placing = chain.add(opening(place_path, for_place));
+  const unsigned placing = chain.add(opening(AT_FDCWD, place_path, for_place));
   co_await chain.wait();
   const int opened = chain.result(placing);
   if (opened == -ECANCELED) {
@@ -135,8 +125,8 @@ ring::Task<base::Result<Tracees::FileOwner>> Tracees::glance(pid_t tid, int dirf
     Turns::Turn its;
     const bool mine = co_await turn(Kind::open, tid, its);
     if (!mine) co_return base::fail(ESRCH);
-    auto opening = open_file(reactor_of(), from, path, how, resolve);
-    file = co_await std::move(opening);
+    auto opened = open_file(reactor_of(), from, path, how, resolve);
+    file = co_await std::move(opened);
   }
   if (file) co_return owner_remembered(file->get());
   // It leaves where it starts, or there is a magic link on the way.

@@ -49,17 +49,22 @@ base::Errno of_memory(base::Errno error) {
   return error;
 }
 
-ring::Task<base::Result<base::Fd>> open_file(ring::Reactor& reactor, int dir, std::string path,
-                                             std::uint64_t flags, std::uint64_t resolve) {
-  open_how how{};
-  how.flags = flags | O_CLOEXEC;
-  how.resolve = resolve;
+ring::Op opening(int dir, const std::string& path, const open_how& how) {
   ring::Op op;
   op.opcode = IORING_OP_OPENAT2;
   op.fd = dir;
   op.address = path.c_str();
   op.length = sizeof how;
   op.offset = reinterpret_cast<std::uint64_t>(&how);
+  return op;
+}
+
+ring::Task<base::Result<base::Fd>> open_file(ring::Reactor& reactor, int dir, std::string path,
+                                             std::uint64_t flags, std::uint64_t resolve) {
+  open_how how{};
+  how.flags = flags | O_CLOEXEC;
+  how.resolve = resolve;
+  const ring::Op op = opening(dir, path, how);
   int result = -EAGAIN;
   for (unsigned tries = 0; tries < kMostTries && (result == -EINTR || result == -EAGAIN); ++tries)
     result = co_await reactor.operation(op);

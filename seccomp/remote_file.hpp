@@ -15,6 +15,8 @@
 
 namespace seccomp {
 
+/// openat2(2) as an operation: `path` and `how` must stay until it is over.
+ring::Op opening(int dir, const std::string& path, const open_how& how);
 /// openat2(2); O_CLOEXEC is added. `resolve`: RESOLVE_*.
 ring::Task<base::Result<base::Fd>> open_file(ring::Reactor& reactor, int dir, std::string path,
                                              std::uint64_t flags, std::uint64_t resolve = 0);
