@@ -2,23 +2,15 @@
 # Rootless containerd (under rootlesskit) with the program as its OCI runtime and crun behind it.
 # usage: 31-containerd.sh BINARY
 . "$(dirname "$0")/lib.sh"; world_enter "$@"
-AUTOSTART=true
-for program in containerd rootlesskit ctr; do
-    command -v $program >/dev/null || { skip "containerd" "no $program"; world_leave; }
-done
+. "$E2E_DIR/containers.sh"
+containerd_setup 'ids = "60000"'
 
 IMG=$WORLD/images
 RUNTIME=$WORLD/bin/usernetes-identity-runtime
 install -d -m 777 "$IMG"
-ln -s "$E2E_BINARY_NAME" "$RUNTIME"
 python3 "$E2E_DIR/image.py" archive "$IMG/records.tar" high records
 hpc python3 "$WORLD/bin/image.py" oci "$IMG/oci" "$IMG/records.tar" 0
 tar -C "$IMG/oci" -cf "$IMG/oci.tar" .
-# crun asks for cgroups of systemd or of its own; here are none
-printf '#!/bin/sh\nexec crun --cgroup-manager=disabled "$@"\n' >"$WORLD/bin/no-cgroups"; chmod 755 "$WORLD/bin/no-cgroups"
-mkdir -p "$WORLD/home/.config/usernetes-identity"
-printf '[runtime]\nprogram = "%s"\nids = "60000"\n' "$WORLD/bin/no-cgroups" >"$WORLD/home/.config/usernetes-identity/config.toml"
-chown -R $HPC_UID:$HPC_UID "$WORLD/home"
 
 cat >"$WORLD/inner" <<'S'
 # root of the user's namespace: containerd, and what ctr makes of it
@@ -42,8 +34,7 @@ $c task kill -s 9 c; sleep 1; $c task rm c >/dev/null 2>&1; $c container rm c
 echo "records: $(ls $XDG_RUNTIME_DIR/usernetes-identity/containers | wc -l)"
 kill $daemon
 S
-out=$(LIMIT=100 hpc rootlesskit --net=host --copy-up=/run --copy-up=/etc --propagation=rslave --state-dir=/run/user/$HPC_UID/rk \
-    unshare --net sh "$WORLD/inner" "$IMG/oci.tar" "$RUNTIME" 2>&1)
+out=$(LIMIT=100 containerd_run "$WORLD/inner" "$IMG/oci.tar" "$RUNTIME")
 check_like "overlayfs snapshotter: an id that the settings name" '^run overlayfs: 0 60000$' "$out"
 check_like "native snapshotter" '^run native: 0 60000$' "$out"
 check_like "exec as that id" '^exec: 60000$' "$out"

@@ -3,23 +3,14 @@
 # records, and what it makes of its snapshots has the owners that went in.
 # usage: 49-containerd-engine.sh BINARY
 . "$(dirname "$0")/lib.sh"; world_enter "$@"
-AUTOSTART=true
-for program in containerd rootlesskit ctr; do
-    command -v $program >/dev/null || { skip "containerd" "no $program"; world_leave; }
-done
+. "$E2E_DIR/containers.sh"
+containerd_setup "[engine]" "stores = \"$WORLD/home/containerd/root\""
 
 IMG=$WORLD/images
 RUNTIME=$WORLD/bin/usernetes-identity-runtime
 OWNERS="0_42 1500_1500 60000_60000 119525_9030 172761424_0 445605_89939 1000650000_1000650000 1185200044_1185200044"
 install -d -m 777 "$IMG"
-ln -s "$E2E_BINARY_NAME" "$RUNTIME"
 python3 "$E2E_DIR/image.py" docker "$IMG/owned.tar" foreign
-# crun asks for cgroups of systemd or of its own; here are none
-printf '#!/bin/sh\nexec crun --cgroup-manager=disabled "$@"\n' >"$WORLD/bin/no-cgroups"; chmod 755 "$WORLD/bin/no-cgroups"
-mkdir -p "$WORLD/home/.config/usernetes-identity"
-printf '[runtime]\nprogram = "%s"\n[engine]\nstores = "%s"\n' "$WORLD/bin/no-cgroups" "$WORLD/home/containerd/root" \
-    >"$WORLD/home/.config/usernetes-identity/config.toml"
-chown -R $HPC_UID:$HPC_UID "$WORLD/home"
 
 cat >"$WORLD/inner" <<'S'
 # root of the user's namespace: ARCHIVE RUNTIME OUT
@@ -45,8 +36,7 @@ for s in native overlayfs; do
 done
 kill $daemon
 S
-out=$(LIMIT=200 hpc rootlesskit --net=host --copy-up=/run --copy-up=/etc --propagation=rslave --state-dir=/run/user/$HPC_UID/rk \
-    unshare --net sh "$WORLD/inner" "$IMG/owned.tar" "$RUNTIME" "$IMG" 2>&1)
+out=$(LIMIT=200 containerd_run "$WORLD/inner" "$IMG/owned.tar" "$RUNTIME" "$IMG")
 
 on_disk() { if [ "$1" -gt 2000 ]; then hash_slot "$1"; else echo "$1"; fi; }      # ID: its number in the store
 for s in native overlayfs; do

@@ -72,3 +72,22 @@ play() {
     podman logs "$1-app" 2>&1
     pod_end "$1"
 }
+
+# containerd_setup LINE…: rootless containerd with crun behind us; LINE: of our config.toml, behind runtime.program. Leaves the script with a skip where there is no containerd.
+containerd_setup() {
+    local program
+    for program in containerd rootlesskit ctr; do
+        command -v $program >/dev/null || { skip "containerd" "no $program"; world_leave; }
+    done
+    ln -s "$E2E_BINARY_NAME" "$WORLD/bin/usernetes-identity-runtime"
+    # crun asks for cgroups of systemd or of its own; here are none
+    printf '#!/bin/sh\nexec crun --cgroup-manager=disabled "$@"\n' >"$WORLD/bin/no-cgroups"; chmod 755 "$WORLD/bin/no-cgroups"
+    mkdir -p "$WORLD/home/.config/usernetes-identity"
+    printf '%s\n' "[runtime]" "program = \"$WORLD/bin/no-cgroups\"" "$@" >"$WORLD/home/.config/usernetes-identity/config.toml"
+    chown -R $HPC_UID:$HPC_UID "$WORLD/home"
+    AUTOSTART=true
+}
+# containerd_run SCRIPT ARG…: as root of rootlesskit's namespace
+containerd_run() {
+    hpc rootlesskit --net=host --copy-up=/run --copy-up=/etc --propagation=rslave --state-dir=/run/user/$HPC_UID/rk unshare --net sh "$@" 2>&1
+}
