@@ -19,9 +19,6 @@ using supervised::in_child;
 using supervised::run;
 using supervised::Task;
 
-class OnMknod : public supervised::Everywhere {};
-INSTANTIATE_TEST_SUITE_P(All, OnMknod, supervised::everywhere(), supervised::name_of);
-
 // Mounts that answer as they are told to.
 class Fake final : public seccomp::DeviceSource {
  public:
@@ -37,6 +34,16 @@ class Fake final : public seccomp::DeviceSource {
   bool ours_;
 };
 
+class OnMknod : public supervised::Everywhere {
+ protected:
+  auto with(seccomp::DeviceSource& devices) const {
+    auto setup = options(Profile::basic);
+    setup.devices = &devices;
+    return setup;
+  }
+};
+INSTANTIATE_TEST_SUITE_P(All, OnMknod, supervised::everywhere(), supervised::name_of);
+
 constexpr unsigned kDevice = 1 << 8 | 0x45 | 0x123 << 20;  // 1:0x12345
 
 int make(const char* path, unsigned mode, unsigned device) {
@@ -48,9 +55,7 @@ int make(const char* path, unsigned mode, unsigned device) {
 
 TEST_P(OnMknod, TheKernelsAnswerWhereNoMountIsOurs) {
   Fake none(false);
-  auto setup = options(Profile::basic);
-  setup.devices = &none;
-  EXPECT_EQ(run(setup,
+  EXPECT_EQ(run(with(none),
                 [](Task& task) {
                   task.same("device", EPERM, make("/tmp/d", S_IFCHR | 0600, kDevice));
                   task.same("block", EPERM, make("/tmp/d", S_IFBLK | 0600, kDevice));
@@ -69,9 +74,7 @@ TEST_P(OnMknod, TheKernelsAnswerWhereNoMountIsOurs) {
 
 TEST_P(OnMknod, APathThatLeadsElsewhereMakesNoDevice) {
   Fake all(true);
-  auto setup = options(Profile::basic);
-  setup.devices = &all;
-  EXPECT_EQ(run(setup,
+  EXPECT_EQ(run(with(all),
                 [](Task& task) {
                   task.same("device", -1, ::syscall(SYS_mknod, "/tmp/d", S_IFCHR | 0600, kDevice));
                   task.same("why", EPERM, errno);
@@ -84,9 +87,7 @@ TEST_P(OnMknod, APathThatLeadsElsewhereMakesNoDevice) {
 
 TEST_P(OnMknod, WithoutTheCapabilityNobodyIsAsked) {
   Fake all(true);
-  auto setup = options(Profile::basic);
-  setup.devices = &all;
-  EXPECT_EQ(run(setup,
+  EXPECT_EQ(run(with(all),
                 [](Task& task) {
                   in_child(task, [&] {
                     task.same("setuid", 0, ::syscall(SYS_setuid, 70000));
