@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
 """Compares this filesystem with ext4 itself, the kernel's overlayfs and Debian's fuse-overlayfs.
 
-All four are mounted side by side over the same lower layer; every row is run on each of them in
-turn, in an order that rotates from round to round, so that a noisy neighbour hits all alike. A
-ratio is taken within a round; the table shows the median of the rounds, their range, and the ratio
-of the best times, which a busy machine disturbs least.
-Needs root (kernel overlay, drop_caches) and a few hundred MB below --dir. Timings are reported,
-never judged: the exit code only says whether everything ran.
+Each has an ext4 of its own, an image in --dir with the same lower layer, new for every family of
+rows: ext4 looks at each inode that was freed in the last seconds before it makes one (half a
+millisecond for a file, after a test that removed some), and a journal that another one syncs is
+felt by all. Every row is run on each of the four in turn, in an order that rotates from round to
+round, so that a noisy neighbour hits all alike. A ratio is taken within a round; the table shows
+the median of the rounds, their range, and the ratio of the best times, which a busy machine
+disturbs least.
+Needs root (loop devices, kernel overlay, drop_caches) and room for five images below --dir.
+Timings are reported, never judged: the exit code only says whether everything ran.
 """
 import argparse
 import json
@@ -49,30 +52,69 @@ def write_tree(root, dirs, per_dir, size):
                 out.write(b"x" * size)
 
 
+class Disk:
+    """An ext4 in a file, made as a copy of a template when it is mounted."""
+
+    def __init__(self, image, root):
+        self.image, self.root = image, root
+        os.makedirs(root)
+
+    def make(self, megabytes):
+        with open(self.image, "wb") as out:
+            out.truncate(megabytes << 20)
+        call("mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0", self.image)
+        self.mount()
+
+    def copy(self, template):
+        call("cp", "--sparse=always", template, self.image)
+        self.mount()
+
+    def mount(self):
+        call("mount", "-o", "loop", self.image, self.root)
+
+    def unmount(self):
+        call("umount", self.root)
+
+
 class System:
     """One of the four: knows how to mount a fresh upper and where its files are."""
 
-    def __init__(self, name, base, lower, program):
-        self.name, self.base, self.lower, self.program = name, base, lower, program
+    def __init__(self, name, base, program):
+        os.makedirs(base)
+        self.name, self.base, self.program = name, base, program
         self.root = os.path.join(base, "merged")
-        self.upper, self.work = os.path.join(base, "upper"), os.path.join(base, "work")
-        for path in (self.root, self.upper, self.work):
-            os.makedirs(path)
-        if name == DISK:
-            call("cp", "-a", lower + "/.", self.root)
+        self.disk = Disk(os.path.join(base, "image"), os.path.join(base, "disk"))
+        self.lower = os.path.join(self.disk.root, "lower")
+        os.makedirs(self.root)
+
+    def begin(self, template):
+        """A new disk, its lower layer in the page cache, and the file system over it."""
+        self.disk.copy(template)
+        for path, _, names in os.walk(self.lower):
+            for name in names:
+                with open(os.path.join(path, name), "rb") as file:
+                    file.read()
+        for name in ("upper", "work"):
+            os.mkdir(os.path.join(self.disk.root, name))
+        self.mount()
+
+    def end(self):
+        self.unmount()
+        self.disk.unmount()
 
     def mount(self):
-        options = f"lowerdir={self.lower},upperdir={self.upper},workdir={self.work}"
+        upper, work = (os.path.join(self.disk.root, name) for name in ("upper", "work"))
+        options = f"lowerdir={self.lower},upperdir={upper},workdir={work}"
         if self.name == KERNEL:
             call("mount", "-t", "overlay", "overlay", "-o", options, self.root)
-        elif self.program:
+        elif self.name == DISK:
+            call("mount", "--bind", self.lower, self.root)
+        else:
             subprocess.run([self.program, "-o", options, self.root], check=True,
                            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                            stderr=subprocess.DEVNULL)
 
     def unmount(self):
-        if self.name == DISK:
-            return
         pid = self.daemon()
         call("umount", self.root)
         for _ in range(1000):
@@ -103,6 +145,7 @@ class System:
 class Bench:
     def __init__(self, systems, load, sizes, scratch):
         self.systems, self.load, self.sizes = systems, load, sizes
+        self.template = os.path.join(scratch, "template")
         self.tar = os.path.join(scratch, "tree.tar")
         self.counter = 0
         source = os.path.join(scratch, "tar-source")
@@ -120,15 +163,11 @@ class Bench:
         subprocess.run(argv, check=True, stdout=subprocess.DEVNULL)
         return time.monotonic() - start
 
-    def fresh(self, system, name):
-        path = system.path(f"{name}{self.counter}")
-        os.makedirs(path)
-        return path
-
     def metadata_rows(self, system):
         """create, stat, readdir, open, unlink: one directory's life."""
         n = self.sizes.files
-        where = self.fresh(system, "meta")
+        where = system.path("meta")
+        os.mkdir(where)
         yield f"create {n} files", self.loop("create", where, n)
         system.remount()
         yield f"stat {n} files, first time", self.loop("stat", where, n)
@@ -138,7 +177,8 @@ class Bench:
         yield f"unlink {n} files", self.loop("unlink", where, n)
 
     def tree_rows(self, system):
-        where = self.fresh(system, "untar")
+        where = system.path("untar")
+        os.mkdir(where)
         yield "untar", self.timed("tar", "-xf", self.tar, "-C", where)
         yield "rm -r of the tree", self.timed("rm", "-r", where)
         system.remount()
@@ -149,7 +189,7 @@ class Bench:
 
     def data_rows(self, system):
         mb = self.sizes.megabytes
-        big, new = system.path("big"), system.path(f"new{self.counter}")
+        big, new = system.path("big"), system.path("new")
         yield f"read {mb} MB in 4 kB", self.loop("read", big, 4096, mb * 256)
         system.remount()
         yield f"read {mb} MB in 1 MB", self.loop("read", big, 1 << 20, mb)
@@ -165,46 +205,45 @@ class Bench:
     def copy_up_rows(self, system):
         """On ext4 these rows are a mere chmod and an open: there is nothing to copy."""
         n = self.sizes.copy_ups
-        where = system.path(f"copy{self.counter}")
-        yield f"copy-up of {n} small files", self.loop("copyup", where, n)
-        yield "copy-up of one big file", self.loop("copyup", system.path(f"bigs{self.counter}"), 1)
+        yield f"copy-up of {n} small files", self.loop("copyup", system.path("copy"), n)
+        yield "copy-up of one big file", self.loop("copyup", system.path("bigs"), 1)
 
     def order(self):
-        """Another one starts each round, and every second goes backwards: what the kernel's
-        overlayfs leaves in the journal (it syncs each copy) must not always hit the same one."""
         turn = self.counter % len(self.systems)
         order = self.systems[turn:] + self.systems[:turn]
         return order[::-1] if self.counter % 2 else order
 
-    def run(self):
+    def run(self, families):
         results = {}
-        families = (self.metadata_rows, self.tree_rows, self.data_rows, self.copy_up_rows)
         for self.counter in range(self.sizes.rounds):
             for family in families:
                 for system in self.order():
-                    for row, seconds in family(system):
-                        results.setdefault(row, {}).setdefault(system.name, []).append(seconds)
-                print(f"round {self.counter + 1}/{self.sizes.rounds} {family.__name__}",
-                      file=sys.stderr)
+                    system.begin(self.template)
+                    try:
+                        for row, seconds in getattr(self, f"{family}_rows")(system):
+                            results.setdefault(row, {}).setdefault(system.name, []).append(seconds)
+                    finally:
+                        system.end()
+                print(f"round {self.counter + 1}/{self.sizes.rounds} {family}", file=sys.stderr)
         return results
 
 
+FAMILIES = [name[:-5] for name in vars(Bench) if name.endswith("_rows")]
+
+
 def write_lower(lower, sizes):
-    """tree/ for walks, big for reads, copyN/ and bigsN/ to be copied up in round N."""
-    os.makedirs(lower)
+    """tree/ for walks, big for reads, copy/ and bigs/ to be copied up."""
     write_tree(os.path.join(lower, "tree"), sizes.dirs, sizes.per_dir, 1000)
     block = os.urandom(1 << 20)
     with open(os.path.join(lower, "big"), "wb") as out:
         for _ in range(sizes.megabytes):
             out.write(block)
-    for number in range(sizes.rounds):
-        copies = os.path.join(lower, f"copy{number}")
-        os.makedirs(copies)
-        for f in range(sizes.copy_ups):
-            with open(os.path.join(copies, f"f{f}"), "wb") as out:
-                out.write(b"c" * 4000)
-        os.makedirs(os.path.join(lower, f"bigs{number}"))
-        shutil.copy(os.path.join(lower, "big"), os.path.join(lower, f"bigs{number}", "f0"))
+    os.makedirs(os.path.join(lower, "copy"))
+    for f in range(sizes.copy_ups):
+        with open(os.path.join(lower, "copy", f"f{f}"), "wb") as out:
+            out.write(b"c" * 4000)
+    os.makedirs(os.path.join(lower, "bigs"))
+    shutil.copy(os.path.join(lower, "big"), os.path.join(lower, "bigs", "f0"))
 
 
 def rss_kb(pid):
@@ -212,13 +251,10 @@ def rss_kb(pid):
         return next(int(line.split()[1]) for line in file if line.startswith("VmRSS"))
 
 
-def memory(system, dirs, per_dir=500):
+def memory(system, template, dirs, per_dir=500):
     """Resident memory of the daemon before, with and after 1,000 and all inodes cached."""
-    system.mount()
+    system.begin(template)
     pid = system.daemon()
-    if pid is None:
-        system.unmount()
-        return None
     cached = {}
     walked = 0
     cached["empty"] = rss_kb(pid)
@@ -236,7 +272,7 @@ def memory(system, dirs, per_dir=500):
     time.sleep(2)
     os.stat(system.root)
     cached["after_drop"] = rss_kb(pid)
-    system.unmount()
+    system.end()
     return cached
 
 
@@ -268,10 +304,9 @@ def markdown_memory(memories):
     lines = ["| daemon's resident memory | at mount | 1,000 inodes | all | inodes | bytes per inode"
              " | after dropping caches |", "| --- |" + " ---: |" * 6]
     for name, seen in memories.items():
-        if seen:
-            lines.append(f"| {name} | {seen['empty']} kB | {seen['1000']} kB | {seen['all']} kB | "
-                         f"{seen['inodes']} | {seen['bytes_per_inode']:.0f} | "
-                         f"{seen['after_drop']} kB |")
+        lines.append(f"| {name} | {seen['empty']} kB | {seen['1000']} kB | {seen['all']} kB | "
+                     f"{seen['inodes']} | {seen['bytes_per_inode']:.0f} | "
+                     f"{seen['after_drop']} kB |")
     return "\n".join(lines)
 
 
@@ -292,7 +327,8 @@ def main():
     parser.add_argument("--rounds", type=int, help="how often every row is run")
     parser.add_argument("--json", metavar="FILE", help="write every measured value")
     parser.add_argument("--markdown", action="store_true", help="print only the tables")
-    parser.add_argument("--dir", default="/var/tmp", help="where, on ext4 (%(default)s)")
+    parser.add_argument("--rows", help="comma list of " + ", ".join(FAMILIES) + ", memory (all)")
+    parser.add_argument("--dir", default="/dev/shm", help="where the images are (%(default)s)")
     parser.add_argument("--binary", default=os.path.join(REPO, "build/release/usernetes-identity"))
     parser.add_argument("--fuse-overlayfs", default=shutil.which("fuse-overlayfs"))
     options = parser.parse_args()
@@ -305,8 +341,12 @@ def main():
     if not options.fuse_overlayfs:
         print("fuse-overlayfs is not installed: its column is left out", file=sys.stderr)
         del programs[FUSE]
+    rows = options.rows.split(",") if options.rows else FAMILIES + ["memory"]
+    unknown = set(rows) - set(FAMILIES) - {"memory"}
+    if unknown:
+        sys.exit(f"--rows: there is no {', '.join(sorted(unknown))}")
     with tempfile.TemporaryDirectory(dir=options.dir, prefix="uni-bench.") as scratch:
-        results, memories = measure(scratch, programs, sizes)
+        results, memories = measure(scratch, programs, sizes, rows)
     if options.json:
         with open(options.json, "w", encoding="utf-8") as out:
             json.dump({"seconds": results, "memory": memories, "kernel": platform.release(),
@@ -317,24 +357,26 @@ def main():
     print(markdown(results, list(programs)) + "\n\n" + markdown_memory(memories))
 
 
-def measure(scratch, programs, sizes):
-    lower = os.path.join(scratch, "lower")
-    write_lower(lower, sizes)
-    load = find_load(programs[OURS], scratch)
-    systems = [System(name, os.path.join(scratch, name.replace(" ", "-")), lower, program)
-               for name, program in programs.items()]
-    mounted = []
-    try:
-        for system in systems:
-            system.mount()
-            mounted.append(system)
-        results = Bench(systems, load, sizes, scratch).run()
-    finally:
-        for system in mounted:
-            system.unmount()
-    many = os.path.join(scratch, "many")
-    write_tree(many, sizes.rss_dirs, 500, 0)
-    memories = {name: memory(System(name, os.path.join(scratch, "rss-" + name), many, program),
+def make_template(scratch, name, megabytes, write):
+    disk = Disk(os.path.join(scratch, name), os.path.join(scratch, name + ".mnt"))
+    disk.make(megabytes)
+    write(os.path.join(disk.root, "lower"))
+    disk.unmount()
+    return disk.image
+
+
+def measure(scratch, programs, sizes, rows):
+    bench = Bench([System(name, os.path.join(scratch, name.replace(" ", "-")), program)
+                   for name, program in programs.items()], find_load(programs[OURS], scratch),
+                  sizes, scratch)
+    make_template(scratch, "template", 6 * sizes.megabytes + 512,
+                  lambda lower: write_lower(lower, sizes))
+    results = bench.run([family for family in FAMILIES if family in rows])
+    if "memory" not in rows:
+        return results, {}
+    many = make_template(scratch, "many", 1024,
+                         lambda lower: write_tree(lower, sizes.rss_dirs, 500, 0))
+    memories = {name: memory(System(name, os.path.join(scratch, "rss-" + name), program), many,
                              sizes.rss_dirs)
                 for name, program in programs.items() if program}
     return results, memories
