@@ -49,7 +49,7 @@ struct Config {
     std::uint32_t max_background = 64;
   } fuse;
   struct Reactor {
-    std::uint32_t spin_us = 20;
+    std::uint32_t spin_us = 50;
   } reactor;
   struct Daemon {
     bool autostart = true;
