@@ -2,12 +2,12 @@
 
 #include <fcntl.h>
 #include <sys/resource.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdlib>
 #include <cstring>
 
+#include "base/wait.hpp"
 #include "cli/verbs.hpp"
 
 namespace cli {
@@ -35,8 +35,7 @@ int in_background(const std::string& name, const std::function<int(base::Fd read
   do got = ::read(wait_end.get(), &byte, 1);
   while (got < 0 && errno == EINTR);
   if (got == 1) return kDone;
-  int status = 0;
-  ::waitpid(child, &status, 0);
+  const int status = base::wait_for(child);
   if (WIFSIGNALED(status))
     return complain(name + " died by signal " + std::to_string(WTERMSIG(status)));
   return kFailed;  // it has said why

@@ -5,7 +5,6 @@
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,6 +17,7 @@
 
 #include "base/fd.hpp"
 #include "base/mountinfo.hpp"
+#include "base/wait.hpp"
 
 namespace cli {
 namespace {
@@ -65,10 +65,7 @@ void detach_at(const std::string& process, const base::Fd& mounts,
   base::Fd user(::open((process + "/ns/user").c_str(), O_RDONLY | O_CLOEXEC));
   pid_t child = user.valid() ? ::fork() : -1;
   if (child == 0) ::_exit(detach_there(user, mounts, paths));
-  int status = -1;
-  if (child > 0)
-    while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
-    }
+  const int status = child > 0 ? base::wait_for(child) : -1;
   int failed = child > 0 && WIFEXITED(status) ? WEXITSTATUS(status) : 255;
   if (failed == 255)
     result.failed.push_back("cannot enter the mount namespace of process " +

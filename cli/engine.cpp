@@ -1,12 +1,10 @@
 #include "cli/engine.hpp"
 
 #include <sched.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <climits>
 #include <cstdlib>
 #include <cstring>
@@ -14,6 +12,7 @@
 #include <vector>
 
 #include "base/io.hpp"
+#include "base/wait.hpp"
 #include "cli/planning.hpp"
 #include "cli/supervised.hpp"
 #include "daemon/user_namespace.hpp"
@@ -34,9 +33,7 @@ bool let_podman_make_namespaces() {
     ::execlp("podman", "podman", "unshare", "true", static_cast<char*>(nullptr));
     ::_exit(127);
   }
-  int status = 0;
-  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
-  }
+  const int status = base::wait_for(child);
   return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 

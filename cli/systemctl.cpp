@@ -2,14 +2,13 @@
 
 #include <fcntl.h>
 #include <spawn.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <cstdlib>
 
 #include "base/fd.hpp"
 #include "base/io.hpp"
+#include "base/wait.hpp"
 
 extern char** environ;
 
@@ -44,9 +43,7 @@ std::optional<std::string> systemctl(std::vector<const char*> words) {
   if (failed != 0) return std::nullopt;
   auto text = base::read_all(out.get(), kMostOutput);
   out.reset();  // who writes on is not waited for
-  int status = 1;
-  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
-  }
+  const int status = base::wait_for(child);
   if (status != 0 || !text) return std::nullopt;
   return std::move(*text);
 }

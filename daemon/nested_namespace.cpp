@@ -7,7 +7,6 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
@@ -16,6 +15,7 @@
 
 #include "base/fd.hpp"
 #include "base/io.hpp"
+#include "base/wait.hpp"
 
 namespace serving {
 namespace {
@@ -106,8 +106,7 @@ base::Checked<base::Unit> enter_nested_namespace(const std::string& uid_map,
   theirs.reset();
   auto done = unshare_with_writer(ours.get());
   ours.reset();
-  while (::waitpid(child, nullptr, __WALL) < 0 && errno == EINTR) {
-  }
+  (void)base::wait_for(child, __WALL);
   return done;
 }
 

@@ -6,7 +6,6 @@
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -20,6 +19,7 @@
 
 #include "base/fd.hpp"
 #include "base/io.hpp"
+#include "base/wait.hpp"
 
 namespace serving {
 namespace {
@@ -65,9 +65,7 @@ bool run_helper(const char* program, pid_t target, std::vector<std::string> argu
     ::execvp(program, argv.data());
     ::_exit(127);
   }
-  int status = 0;
-  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
-  }
+  const int status = base::wait_for(child);
   return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
@@ -106,9 +104,7 @@ base::Checked<bool> map_with_helpers(const Account& self) {
   int error = errno;
   if (unshared) (void)!::write(go_end.get(), "", 1);
   go_end.reset();
-  int status = 0;
-  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
-  }
+  const int status = base::wait_for(child);
   errno = error;
   if (!unshared) return base::refuse_errno("cannot make a user namespace");
   return WIFEXITED(status) && WEXITSTATUS(status) == 0;

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstring>
@@ -11,6 +10,7 @@
 
 #include "base/fd.hpp"
 #include "base/io.hpp"
+#include "base/wait.hpp"
 
 namespace oci {
 namespace {
@@ -55,9 +55,7 @@ std::string state_text(const std::string& program, const std::string& root, cons
   to.reset();
   auto text = base::read_all(from.get(), kMostOutput);
   from.reset();
-  int status = 0;
-  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
-  }
+  (void)base::wait_for(child);
   return text ? *text : std::string();
 }
 

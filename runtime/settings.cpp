@@ -2,13 +2,13 @@
 
 #include <fcntl.h>
 #include <sched.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstring>
 
 #include "base/fd.hpp"
 #include "base/io.hpp"
+#include "base/wait.hpp"
 
 namespace oci {
 namespace {
@@ -33,9 +33,7 @@ base::Checked<base::Unit> make_one(const Setting& setting, const Joined& where) 
   pid_t child = ::fork();
   if (child < 0) return base::refuse_errno("fork");
   if (child == 0) ::_exit(enter_and_write(where, setting) & 0xff);
-  int status = 0;
-  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
-  }
+  const int status = base::wait_for(child);
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return base::Unit{};
   std::string why = WIFEXITED(status) ? std::strerror(WEXITSTATUS(status)) : "its writer died";
   return base::refuse("linux.sysctl: " + setting.name.substr(0, 80) + " can not be set in the " +

@@ -4,10 +4,11 @@
 #include <linux/seccomp.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
+
+#include "base/wait.hpp"
 
 namespace seccomp {
 namespace {
@@ -28,9 +29,7 @@ bool is_supervised() {
   if (::prctl(PR_GET_SECCOMP, 0, 0, 0, 0) == 0) return false;
   const pid_t child = ::fork();
   if (child == 0) ::_exit(second_listener_is_refused() ? 1 : 0);
-  int status = 0;
-  while (child > 0 && ::waitpid(child, &status, 0) < 0 && errno == EINTR) {
-  }
+  const int status = child > 0 ? base::wait_for(child) : -1;
   return child > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 1;
 }
 
