@@ -1,16 +1,21 @@
 #include "ring/engine.hpp"
 
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 namespace ring {
 namespace {
 
 constexpr unsigned kMostWorkers = 512;
 constexpr unsigned kFileSlots = 128;
+constexpr std::size_t kMostNear = 8;
+constexpr unsigned kUnusedWaits = 64;
 
 // Newest set-up first: each line needs an older kernel than the one before (6.1, 5.19, 5.1).
 constexpr unsigned kSetups[] = {
@@ -37,6 +42,7 @@ base::Checked<std::unique_ptr<Engine>> Engine::make(unsigned entries) {
     io_uring_params params{};
     params.flags = flags;
     error = -io_uring_queue_init_params(entries, &engine->ring_, &params);
+    engine->has_bell_ = flags & IORING_SETUP_DEFER_TASKRUN;
     if (error == 0) break;
     if (error != EINVAL) return base::refuse(explain(error));
   }
@@ -87,6 +93,29 @@ void Engine::watch(int fd, unsigned events, Completion* completion) {
   io_uring_sqe_set_data(sqe, completion);
 }
 
+bool Engine::watch_near(int fd, unsigned events, Completion* completion) {
+  if (!has_bell_ || near_.size() >= kMostNear) return false;
+  if (near_.empty()) {
+    if (!bell_.valid()) bell_ = base::Fd(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+    has_bell_ = bell_.valid() && io_uring_register_eventfd(&ring_, bell_.get()) == 0;
+    if (!has_bell_) return false;
+    polled_ = {pollfd{bell_.get(), POLLIN, 0}};
+  }
+  near_.push_back({completion, 0});
+  polled_.push_back({fd, static_cast<short>(events), 0});
+  return true;
+}
+
+void Engine::unwatch_near(const Completion* completion) {
+  for (std::size_t i = 0; i < near_.size(); ++i) {
+    if (near_[i].completion != completion) continue;
+    near_.erase(near_.begin() + static_cast<std::ptrdiff_t>(i));
+    polled_.erase(polled_.begin() + static_cast<std::ptrdiff_t>(i) + 1);
+    if (near_.empty()) (void)io_uring_unregister_eventfd(&ring_);
+    return;
+  }
+}
+
 void Engine::timeout(const __kernel_timespec* at, Completion* completion) {
   io_uring_sqe* sqe = entry();
   io_uring_prep_timeout(sqe, const_cast<__kernel_timespec*>(at), 0, IORING_TIMEOUT_ABS);
@@ -129,7 +158,31 @@ bool Engine::spin_pays() {
   return came;
 }
 
+bool Engine::work_is_due() {
+  return (IO_URING_READ_ONCE(*ring_.sq.kflags) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) ||
+         io_uring_cq_ready(&ring_) > 0;
+}
+
+// The wake of a poll(2) keeps what the waker asks of the scheduler, namely to run us where it runs
+// itself; through the ring it is lost. Nor is there anything to gain by spinning: who is near goes
+// on when we sleep. A ring with deferred work wakes nobody who polls it, but it rings its bell.
+void Engine::wait_near(bool block) {
+  if (io_uring_sq_ready(&ring_) > 0) io_uring_submit(&ring_);
+  const bool due = !block || work_is_due();
+  slept_ += due ? 0 : 1;
+  if (::poll(polled_.data(), polled_.size(), due ? 0 : -1) < 0)
+    for (pollfd& one : polled_) one.revents = 0;
+  const bool rings = polled_[0].revents != 0;
+  if (due || rings) io_uring_submit_and_get_events(&ring_);
+  // Not before: completions ring as well. What comes from now on is seen by work_is_due().
+  std::uint64_t times = 0;
+  if (rings) (void)!::read(bell_.get(), &times, sizeof times);
+  for (std::size_t i = 0; i < near_.size(); ++i)
+    near_[i].unused = polled_[i + 1].revents ? 0 : near_[i].unused + 1;
+}
+
 void Engine::wait(bool block) {
+  if (!near_.empty()) return wait_near(block);
   if (block && spin_pays()) block = false;
   if (block) {
     ++slept_;
@@ -160,6 +213,12 @@ void Engine::reap(const std::function<void(Completion*, int, bool)>& sink) {
     if (completion) sink(completion, cqe->res, cqe->flags & IORING_CQE_F_MORE);
   }
   io_uring_cq_advance(&ring_, seen);
+  for (std::size_t i = 0; i < near_.size(); ++i) {
+    const int events = std::exchange(polled_[i + 1].revents, short{0});
+    const bool useless = near_[i].unused >= kUnusedWaits;
+    if (useless) near_[i].unused = 0;
+    if (events || useless) sink(near_[i].completion, events, true);
+  }
 }
 
 }  // namespace ring

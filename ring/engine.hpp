@@ -4,10 +4,14 @@
 #pragma once
 #include <liburing.h>
 
+#include <poll.h>
+
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <vector>
 
+#include "base/fd.hpp"
 #include "base/result.hpp"
 
 namespace ring {
@@ -66,6 +70,11 @@ class Engine {
   unsigned file_slots() const { return file_slots_; }
   /// Queues a multishot poll: one completion for each time that `events` become true.
   void watch(int fd, unsigned events, Completion* completion);
+  /// Watches by poll(2) instead, whenever wait() sleeps or looks: a completion each time that finds
+  /// `events`, be they the same ones as before; 0: nothing has come of it for long, and meanwhile
+  /// it makes every other wake dearer. False: no room for one more, or the kernel is too old (6.1).
+  bool watch_near(int fd, unsigned events, Completion* completion);
+  void unwatch_near(const Completion* completion);
   /// Queues one completion at this time of CLOCK_MONOTONIC; `at` must live until it is submitted.
   void timeout(const __kernel_timespec* at, Completion* completion);
   /// Asks to end a watch or an operation; its completion then comes with -ECANCELED.
@@ -85,6 +94,16 @@ class Engine {
   io_uring_sqe* entry();
   bool spin();
   bool spin_pays();
+  void wait_near(bool block);
+  bool work_is_due();
+  struct Near {
+    Completion* completion;
+    unsigned unused;  // waits since something came of it
+  };
+  std::vector<Near> near_;
+  std::vector<pollfd> polled_;  // the bell, and then those of near_ in their order
+  base::Fd bell_;               // an eventfd: the ring has got work to do
+  bool has_bell_ = false;
   io_uring ring_{};
   int spin_credit_ = 0;
   unsigned sleeps_ = 0;

@@ -29,9 +29,14 @@ struct Watch::State final : Completion {
   unsigned events = 0;
   bool dropped = false;
   bool armed = false;
+  bool near = false;
   std::function<void(int)> on_ready;
 
   void complete(int result, bool more) override {
+    if (near) {
+      if (!dropped) on_ready(result);
+      return;
+    }
     armed = more;
     if (dropped) {
       if (!more) {
@@ -52,9 +57,17 @@ struct Watch::State final : Completion {
 
 void Watch::Drop::operator()(State* state) const {
   state->dropped = true;
-  if (state->armed) {
-    state->reactor->dropped_.insert(state);
-    state->reactor->engine_->cancel(state);
+  Reactor* reactor = state->reactor;
+  if (state->near) {
+    reactor->engine_->unwatch_near(state);
+    reactor->dropped_.insert(state);
+    reactor->defer([reactor, state] {  // after what is queued of it
+      reactor->dropped_.erase(state);
+      delete state;
+    });
+  } else if (state->armed) {
+    reactor->dropped_.insert(state);
+    reactor->engine_->cancel(state);
   } else {
     delete state;
   }
@@ -87,12 +100,25 @@ Reactor::~Reactor() {
   for (Watch::State* state : dropped_) delete state;
 }
 
-Watch Reactor::watch(int fd, unsigned events, std::function<void(int)> on_ready) {
+Watch::State* Reactor::make_state(int fd, unsigned events, std::function<void(int)> on_ready) {
   auto* state = new Watch::State;
   state->reactor = this;
   state->fd = fd;
   state->events = events;
   state->on_ready = std::move(on_ready);
+  return state;
+}
+
+Watch Reactor::watch_near(int fd, unsigned events, std::function<void(int)> on_ready) {
+  Watch::State* state = make_state(fd, events, std::move(on_ready));
+  state->near = true;
+  if (engine_->watch_near(fd, events, state)) return Watch(state);
+  delete state;
+  return {};
+}
+
+Watch Reactor::watch(int fd, unsigned events, std::function<void(int)> on_ready) {
+  Watch::State* state = make_state(fd, events, std::move(on_ready));
   state->armed = true;
   engine_->watch(fd, events, state);
   return Watch(state);

@@ -41,6 +41,7 @@ class Watch {
   Watch(Watch&&) noexcept = default;
   Watch& operator=(Watch&&) noexcept;
   ~Watch();
+  explicit operator bool() const { return state_ != nullptr; }
 
  private:
   friend class Reactor;
@@ -106,6 +107,11 @@ class Reactor {
   /// `on_ready` gets the poll events; it must take all there is (the poll is an edge), or defer
   /// itself. A negative value is the -errno with which the kernel ended the watch.
   [[nodiscard]] Watch watch(int fd, unsigned events, std::function<void(int)> on_ready);
+  /// The same for who is waited for by a task that gives us its processor for the time of our
+  /// answer, as seccomp's SYNC_WAKE_UP does: cheaper for it, dearer for all others, so only while
+  /// it is busy. `on_ready` need not take all there is; 0 tells it that nothing has come for long.
+  /// Empty: not possible now.
+  [[nodiscard]] Watch watch_near(int fd, unsigned events, std::function<void(int)> on_ready);
   /// An operation which may block, on a kernel worker.
   OpAwait operation(Op op) { return OpAwait(*this, op); }
   /// The same for a Completion of the caller's own.
@@ -136,11 +142,12 @@ class Reactor {
   friend struct Watch::State;
   friend struct Watch::Drop;
   explicit Reactor(std::unique_ptr<Engine> engine);
+  Watch::State* make_state(int fd, unsigned events, std::function<void(int)> on_ready);
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<Timers> timers_;
   std::deque<std::function<void()>> ready_;
   bool stopping_ = false;
-  std::set<Watch::State*> dropped_;  // cancelled, not yet confirmed by the kernel
+  std::set<Watch::State*> dropped_;  // not watched any more, but may still be told
   std::uint64_t deferred_ = 0;
   std::vector<int> free_slots_;
 };

@@ -74,13 +74,16 @@ constexpr Row kSetGid3 = {.profiles = kIds, .ids = Ids::gids, .count = 3, .later
 constexpr Row kSetFsUid = {.profiles = kIds, .count = 1, .later = on_set_fs_id};
 constexpr Row kSetFsGid = {.profiles = kIds, .ids = Ids::gids, .count = 1, .later = on_set_fs_id};
 constexpr Row kSetGroups = {.profiles = kIds, .ids = Ids::gids, .later = on_set_groups};
-constexpr Row kGetUid = {.profiles = kIds, .now = on_get_id};
-constexpr Row kGetEuid = {.profiles = kIds, .effective = true, .now = on_get_id};
-constexpr Row kGetGid = {.profiles = kIds, .ids = Ids::gids, .now = on_get_id};
-constexpr Row kGetEgid = {.profiles = kIds, .ids = Ids::gids, .effective = true, .now = on_get_id};
-constexpr Row kGetUids = {.profiles = kIds, .later = on_get_three};
-constexpr Row kGetGids = {.profiles = kIds, .ids = Ids::gids, .later = on_get_three};
-constexpr Row kGetGroups = {.profiles = kIds, .ids = Ids::gids, .later = on_get_groups};
+constexpr Row kGetUid = {.profiles = kIds, .own_ids = true, .now = on_get_id};
+constexpr Row kGetEuid = {.profiles = kIds, .effective = true, .own_ids = true, .now = on_get_id};
+constexpr Row kGetGid = {.profiles = kIds, .ids = Ids::gids, .own_ids = true, .now = on_get_id};
+constexpr Row kGetEgid = {
+    .profiles = kIds, .ids = Ids::gids, .effective = true, .own_ids = true, .now = on_get_id};
+constexpr Row kGetUids = {.profiles = kIds, .own_ids = true, .later = on_get_three};
+constexpr Row kGetGids = {
+    .profiles = kIds, .ids = Ids::gids, .own_ids = true, .later = on_get_three};
+constexpr Row kGetGroups = {
+    .profiles = kIds, .ids = Ids::gids, .own_ids = true, .later = on_get_groups};
 constexpr Row kChown = {.profiles = kOwners, .where = {.path = 0, .data = 1}, .later = on_chown};
 constexpr Row kLchown = {
     .profiles = kOwners, .where = {.path = 0, .data = 1, .no_follow = true}, .later = on_chown};

@@ -27,8 +27,9 @@ struct Call {
   NoticeLog* log = nullptr;  // of the listener; may be none
   /// Sends error -512, see Injector.
   std::function<void()> restart;
-  /// Whether the task still waits in this very call, or stands in it as it is run again: what was
-  /// read of it by its thread id is its own, and so is its memory. A system call each.
+  /// Of calls that may wait. Whether the task still waits in this very call, or stands in it as it
+  /// is run again: what was read of it by its thread id is its own, and so is its memory. A system
+  /// call each.
   std::function<bool()> still_valid;
 };
 
@@ -74,6 +75,7 @@ struct Row {
   Ids ids = Ids::uids;
   std::uint8_t count = 0;  // of ids among the arguments, from the first on
   bool effective = false;  // of get*id
+  bool own_ids = false;    // tells the task's own ids, and nothing else
   Layout layout = Layout::none;
   Where where{};
   Answer (*now)(Call&) = nullptr;               // registers only: never waits

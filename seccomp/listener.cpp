@@ -24,7 +24,9 @@ namespace {
 
 constexpr int kBatch = 64;                    // notifications served before others get their turn
 constexpr std::uint64_t kMostWaiting = 4096;  // calls of one container that wait for its own memory
-constexpr int kRestartCall = 512;             // ERESTARTSYS, which no header for programs has
+constexpr int kNear = 16, kMostDirect = 32, kLaterCosts = 8,
+              kRetryNear = 1000;   // of Listener::direct_
+constexpr int kRestartCall = 512;  // ERESTARTSYS, which no header for programs has
 
 std::size_t notice_room() {
   seccomp_notif_sizes sizes{};
@@ -40,8 +42,11 @@ base::Checked<NoticeFd> NoticeFd::adopt(base::Fd fd) {
   // ENOENT: there is no such notification, so it is a listener. Anything else has no such ioctl.
   if (::ioctl(fd.get(), SECCOMP_IOCTL_NOTIF_ID_VALID, &id) == 0 || errno == ENOENT) {
     // The task wakes where we run: 5 µs a call instead of 50. Before Linux 6.6 there is no such.
-    (void)::ioctl(fd.get(), SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP);
-    return NoticeFd(std::move(fd), notice_room());
+    const bool synchronous =
+        ::ioctl(fd.get(), SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP) == 0;
+    NoticeFd listener(std::move(fd), notice_room());
+    listener.synchronous_ = synchronous;
+    return listener;
   }
   return base::refuse(std::string("the descriptor is no seccomp listener: ") +
                       std::strerror(errno));
@@ -109,10 +114,7 @@ void Listener::belongs_to(std::shared_ptr<Container> container) {
 }
 
 void Listener::start(const Unfinished& unfinished) {
-  watch_ = supervisor_.reactor().watch(fd_.get(), POLLIN, [this](int events) {
-    if (events < 0) return end();
-    if (!draining_) drain();
-  });
+  watch();
   if (unfinished.newest != 0) let_orphans_go(unfinished);
   for (const Notice& notice : unfinished.notices) {
     if (fd_.still_valid(notice.id)) {
@@ -121,9 +123,50 @@ void Listener::start(const Unfinished& unfinished) {
       log_->end(notice.id);
     }
   }
+}
+
+void Listener::watch() {
+  near_ = false;
+  watch_ = supervisor_.reactor().watch(fd_.get(), POLLIN, [this](int events) {
+    if (events < 0) return end();
+    if (!draining_) drain();
+  });
   // What came before there was a watch makes no event.
   draining_ = true;
   supervisor_.reactor().defer([self = shared_from_this()] { self->drain(); });
+}
+
+// A task that asks who it is, again and again, is answered twice as fast.
+void Listener::come_near() {
+  if (ended_ || near_) return;
+  ring::Watch near = supervisor_.reactor().watch_near(
+      fd_.get(), POLLIN, [this](int events) { near_is_ready(events); });
+  near_ = static_cast<bool>(near);
+  direct_ = near_ ? kMostDirect : -kRetryNear;
+  if (near_) watch_ = std::move(near);
+}
+
+void Listener::answered_at_once() {
+  if (direct_ < kMostDirect) ++direct_;
+  if (near_ || direct_ < kNear || !fd_.synchronous()) return;
+  direct_ = 0;
+  supervisor_.reactor().defer([self = shared_from_this()] { self->come_near(); });
+}
+
+// poll(2) has just spoken, and nobody else receives: there is no need to look once more.
+void Listener::near_is_ready(int events) {
+  if (draining_ || ended_) return;
+  if (events == 0 || direct_ < 0)
+    direct_ = 0, watch();
+  else if (events == POLLIN)
+    receive();
+  else
+    drain();
+}
+
+void Listener::receive() {
+  auto notice = fd_.receive(log_ ? log_->receiving() : std::span<std::uint64_t>());
+  if (notice) handle(*notice);
 }
 
 // Calls that were received and not kept in the ledger, because too many waited. Numbers go up by
@@ -150,8 +193,7 @@ void Listener::drain() {
     NoticeFd::Ready ready = fd_.look();
     if (ready == NoticeFd::Ready::gone) return end();
     if (ready == NoticeFd::Ready::nothing) return;
-    auto notice = fd_.receive(log_ ? log_->receiving() : std::span<std::uint64_t>());
-    if (notice) handle(*notice);
+    receive();
   }
   if (ended_) return;
   draining_ = true;
@@ -175,30 +217,34 @@ void Listener::abandon() {
 }
 
 Call Listener::call_of(const Notice& notice, const Row& row) {
+  Call call{.supervisor = supervisor_,
+            .container = container_,
+            .notice = notice,
+            .killable = info_.killable,
+            .row = &row,
+            .log = log_.get()};
+  if (!row.later) return call;
   std::uint64_t id = notice.id;
-  return Call{.supervisor = supervisor_,
-              .container = container_,
-              .notice = notice,
-              .killable = info_.killable,
-              .row = &row,
-              .log = log_.get(),
-              .restart = [this, id] { (void)fd_.send(id, Answer::fail(kRestartCall)); },
-              .still_valid =
-                  [this, id, tid = notice.tid] {
-                    return fd_.still_valid(id) || supervisor_.injector().holds(tid, id);
-                  }};
+  call.restart = [this, id] { (void)fd_.send(id, Answer::fail(kRestartCall)); };
+  call.still_valid = [this, id, tid = notice.tid] {
+    return fd_.still_valid(id) || supervisor_.injector().holds(tid, id);
+  };
+  return call;
 }
 
-// Nothing: not a call that is answered by us. Tasks that have made a user namespace of their own
-// have ids of their own in it, which are none of ours.
-static const Row* row_for(Supervisor& supervisor, const Container& container,
-                          const Notice& notice) {
+// Nothing: not a call that is answered by us.
+static const Row* row_for(const Notice& notice) {
   if (notice.tid == 0) return nullptr;  // in a pid namespace that we can not see
   const Row* row = find_call(notice.arch, notice.number);
   if (!row || (row->action == Action::notify && !row->now && !row->later)) return nullptr;
-  if (!is_meant(*row, notice)) return nullptr;
-  auto where = supervisor.tracees().user_namespace(notice.tid);
-  return where && *where == container.user_namespace ? row : nullptr;
+  return is_meant(*row, notice) ? row : nullptr;
+}
+
+// Tasks that have made a user namespace of their own have ids of their own in it, which are none of
+// ours.
+static bool is_of(Supervisor& supervisor, const Container& container, pid_t tid) {
+  auto where = supervisor.tracees().user_namespace(tid);
+  return where && *where == container.user_namespace;
 }
 
 void Listener::handle(const Notice& notice) {
@@ -214,12 +260,20 @@ void Listener::handle(const Notice& notice) {
     case Expected::resume: return finish(notice, Answer::resume());
     case Expected::again: return finish(notice, Answer::fail(kRestartCall));
   }
-  const Row* row = container_ ? row_for(supervisor_, *container_, notice) : nullptr;
+  const Row* row = container_ ? row_for(notice) : nullptr;
   if (!row) return finish(notice, Answer::resume());
+  const IdView& ids = row->ids == Ids::uids ? container_->uids : container_->gids;
+  if (row->own_ids && !ids.translates()) {
+    finish(notice, Answer::resume());  // the kernel says the same, whoever asks
+    answered_at_once();
+    return measure(*row, since);
+  }
+  if (!is_of(supervisor_, *container_, notice.tid)) return finish(notice, Answer::resume());
   if (row->action == Action::absent) return finish(notice, Answer::fail(ENOSYS));
   if (row->now) {
     Call call = call_of(notice, *row);
     finish(notice, row->now(call));
+    answered_at_once();
     return measure(*row, since);
   }
   if (container_->under_way >= kMostWaiting) {
@@ -227,6 +281,7 @@ void Listener::handle(const Notice& notice) {
     supervisor_.tell(*container_, "crowded", "waiting=" + std::to_string(kMostWaiting));
     return finish(notice, Answer::fail(EAGAIN));
   }
+  direct_ = std::max(direct_ - kLaterCosts, -kLaterCosts);
   ring::spawn(run_later(shared_from_this(), call_of(notice, *row), since));
 }
 

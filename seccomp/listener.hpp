@@ -35,10 +35,13 @@ class NoticeFd {
   base::Result<> send(std::uint64_t id, Answer answer) const;
   bool still_valid(std::uint64_t id) const;
   int get() const { return fd_.get(); }
+  /// The tasks run where we answer them, and we where they ask (Linux 6.6).
+  bool synchronous() const { return synchronous_; }
 
  private:
   NoticeFd(base::Fd fd, std::size_t room) : fd_(std::move(fd)), buffer_(room) {}
   base::Fd fd_;
+  bool synchronous_ = false;
   std::vector<std::uint64_t> buffer_;  // as large as this kernel wants it
 };
 
@@ -68,6 +71,11 @@ class Listener : public std::enable_shared_from_this<Listener> {
 
  private:
   void let_orphans_go(const Unfinished& unfinished);
+  void watch();
+  void answered_at_once();
+  void come_near();
+  void near_is_ready(int events);
+  void receive();
   void drain();
   void handle(const Notice& notice);
   Call call_of(const Notice& notice, const Row& row);
@@ -84,6 +92,8 @@ class Listener : public std::enable_shared_from_this<Listener> {
   std::shared_ptr<Container> container_;
   std::vector<base::metrics::Histogram*> times_;  // by row, of the container
   ring::Watch watch_;
+  bool near_ = false;
+  int direct_ = 0;  // high: answers come at once, and many of them
   bool draining_ = false;
   bool ended_ = false;
   bool foreign_ = false;  // of a user namespace that we can not look into: its calls go on

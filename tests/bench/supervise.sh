@@ -43,7 +43,7 @@ pooled() { pool "$BIN" run "$@"; }
 load() { # WAY CALL
     case $1 in
         none) pooled --id 60000,70000 --profile off -- "$LOAD" none "$2" $((CALLS * 10));;
-        bare | ptrace) pooled --id 60000,70000 --profile off -- "$LOAD" "$1" "$2" "$CALLS";;
+        bare | apart | ptrace) pooled --id 60000,70000 --profile off -- "$LOAD" "$1" "$2" "$CALLS";;
         planned) pooled --id 60000,70000 --profile full -- "$LOAD" none "$2" "$CALLS";;
         map) pooled --profile full -- "$LOAD" none "$2" "$CALLS";;
         slot) pooled --mode slot -- "$LOAD" none "$2" "$CALLS";;
@@ -53,9 +53,9 @@ calls() {
     local round call way
     for ((round = 0; round < ROUNDS; round++)); do
         for call in $(wanted getuid getresuid setresuid setgroups chown stat fstat); do
-            for way in $(rotated $round none bare ptrace planned map slot); do echo "$call $way $(load $way $call 2>&1 | tail -1)"; done
+            for way in $(rotated $round none bare apart ptrace planned map slot); do echo "$call $way $(load $way $call 2>&1 | tail -1)"; done
         done
-    done | table none bare
+    done | table none bare apart
 }
 
 # --- programs --------------------------------------------------------------------------------------------------
@@ -85,7 +85,7 @@ programs() {
 }
 
 pool_open
-echo "microseconds a call; bare is a loop of RECV and SEND, ptrace a tracer that skips the call; none, bare and ptrace without us"
+echo "microseconds a call; bare is a loop of RECV and SEND, apart one in a session of its own, ptrace a tracer that skips the call; none, bare and ptrace without us"
 calls
 echo "milliseconds, as user 60000, by profile"
 programs

@@ -1,9 +1,10 @@
 /* Microseconds a call, for the table of supervise.sh:
  *
- *   supervise_load none|bare|ptrace CALL ROUNDS
+ *   supervise_load none|bare|apart|ptrace CALL ROUNDS
  *
  * none: whoever supervises us is measured. bare: by a second process that receives each notification and answers at once,
- * the least that any supervisor costs: 0, and for stat "continue" after a look at the file's owner by blocking calls. ptrace:
+ * the least that any supervisor costs (apart: in a session of its own, as every daemon is; the scheduler takes
+ * longer between two sessions): 0, and for stat "continue" after a look at the file's owner by blocking calls. ptrace:
  * by one that stops us at the call and skips it. CALL: getuid, getresuid, setresuid, setgroups, chown,
  * stat, fstat. Prints the median of nine times ROUNDS
  * calls. */
@@ -113,10 +114,11 @@ static unsigned look(int pid, unsigned long address) {
     close(top);
     return st.stx_uid;
 }
-static void bare(int rounds) {
+static void bare(int rounds, int apart) {
     int pair[2], listener;
     if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair)) exit(3);
     if (fork() == 0) {
+        if (apart) setsid();
         if ((listener = filter(SECCOMP_RET_USER_NOTIF, SECCOMP_FILTER_FLAG_NEW_LISTENER)) < 0) { perror("seccomp"); exit(3); }
         hand_over(pair[0], listener);
         close(listener);
@@ -170,7 +172,7 @@ int main(int argc, char **argv) {
     what = argv[2];
     snprintf(file, sizeof file, "/tmp/supervise_load.%d", getpid());
     opened = open(file, O_CREAT | O_WRONLY, 0600);
-    if (!strcmp(argv[1], "bare")) bare(atoi(argv[3]));
+    if (!strcmp(argv[1], "bare") || !strcmp(argv[1], "apart")) bare(atoi(argv[3]), argv[1][0] == 'a');
     if (!strcmp(argv[1], "ptrace")) traced(atoi(argv[3]));
     load(atoi(argv[3]));
     unlink(file);

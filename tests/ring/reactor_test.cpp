@@ -136,6 +136,102 @@ TEST_F(ReactorTest, WatchOfABadDescriptorIsToldSo) {
   run_to_the_end();
 }
 
+TEST_F(ReactorTest, NearWatchIsToldAsLongAsThereIsSomething) {
+  Pipe pipe;
+  int calls = 0;
+  Watch near = reactor->watch_near(pipe.out.get(), POLLIN, [&](int events) {
+    EXPECT_EQ(events, POLLIN);
+    ++calls;
+  });
+  ASSERT_TRUE(near);
+  pipe.write();
+  for (int i = 1; i <= 5; ++i) {
+    reactor->turn();
+    EXPECT_EQ(calls, i);
+  }
+  near = {};
+  run_to_the_end();
+  EXPECT_EQ(calls, 5);
+}
+
+/// The thread sleeps in poll(2), and only the ring has something for it.
+TEST_F(ReactorTest, TheRingWakesWhoWatchesNear) {
+  Pipe quiet, pipe;
+  int useless = 0, timers = 0, seen = 0;
+  Watch near = reactor->watch_near(quiet.out.get(), POLLIN, [&](int events) {
+    EXPECT_EQ(events, 0) << "there is nothing";
+    ++useless;
+  });
+  Watch watch = reactor->watch(pipe.out.get(), POLLIN, [&](int) { seen += pipe.take(); });
+  for (int i = 1; i <= 100; ++i) {
+    Timer timer = reactor->after(1, [&] {
+      ++timers;
+      pipe.write();
+    });
+    while (timers < i || seen < i) reactor->turn();
+  }
+  EXPECT_GT(useless, 0) << "it is told that it makes the others dearer";
+  near = {};
+  watch = {};
+  run_to_the_end();
+}
+
+TEST_F(ReactorTest, AStormNearByStarvesNobody) {
+  Pipe storm, pipe;
+  int calls = 0, seen = 0, result = 1;
+  Watch near = reactor->watch_near(storm.out.get(), POLLIN, [&](int) { ++calls; });
+  Watch watch = reactor->watch(pipe.out.get(), POLLIN, [&](int) { seen += pipe.take(); });
+  storm.write();
+  spawn(await_operation(*reactor, Op{}, result));
+  pipe.write();
+  for (int turns = 0; turns < 10'000 && (seen == 0 || result == 1); ++turns) reactor->turn();
+  EXPECT_EQ(result, 0);
+  EXPECT_EQ(seen, 1);
+  const int before = calls;
+  std::function<void()> again = [&] { reactor->defer(again); };  // nor does work that never ends
+  again();
+  for (int turns = 0; turns < 10; ++turns) reactor->turn();
+  EXPECT_EQ(calls, before + 10);
+  again = [] {};
+  near = {};
+  watch = {};
+  run_to_the_end();
+}
+
+TEST_F(ReactorTest, NearWatchDroppedWhileItIsToldAndBeforeTheEnd) {
+  Pipe pipe;
+  pipe.write();
+  int calls = 0;
+  Watch first, second;
+  auto drop_both = [&](int) {
+    ++calls;
+    first = {};
+    second = {};
+  };
+  first = reactor->watch_near(pipe.out.get(), POLLIN, drop_both);
+  second = reactor->watch_near(pipe.out.get(), POLLIN, drop_both);
+  reactor->turn();
+  EXPECT_EQ(calls, 1);
+  first = reactor->watch_near(pipe.out.get(), POLLIN, drop_both);
+  first = {};
+  reactor.reset();  // what is left over shows with sanitizers
+}
+
+TEST_F(ReactorTest, OnlySoManyAreNear) {
+  Pipe pipe;
+  std::vector<Watch> watches;
+  for (int i = 0; i < 100; ++i) {
+    Watch one = reactor->watch_near(pipe.out.get(), POLLIN, [](int) {});
+    if (!one) break;
+    watches.push_back(std::move(one));
+  }
+  EXPECT_GT(watches.size(), 1u);
+  EXPECT_LT(watches.size(), 20u);
+  watches.clear();
+  EXPECT_TRUE(reactor->watch_near(pipe.out.get(), POLLIN, [](int) {}));
+  run_to_the_end();
+}
+
 TEST_F(ReactorTest, DeferredWorkRunsInOrderAndNotAtOnce) {
   std::string order;
   reactor->defer([&] {
