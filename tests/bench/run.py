@@ -287,6 +287,18 @@ def memory(system, template, dirs, per_dir=500):
     return cached
 
 
+def readme_table(results, names):
+    """As the README has it: ratios alone."""
+    others = [name for name in names if name != OURS]
+    lines = ["| how many times faster (below 1: slower) | "
+             + " | ".join(f"than {other}" for other in others) + " |",
+             "| --- |" + " ---: |" * len(others)]
+    for row in results:
+        cells = (ratio(results, row, other).split(",")[0] for other in others)
+        lines.append(f"| {row} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def show_seconds(seconds):
     return f"{seconds * 1000:.1f} ms" if seconds < 1 else f"{seconds:.2f} s"
 
@@ -337,7 +349,7 @@ def main():
     parser.add_argument("--quick", action="store_true", help="small sizes, three rounds")
     parser.add_argument("--rounds", type=int, help="how often every row is run")
     parser.add_argument("--json", metavar="FILE", help="write every measured value")
-    parser.add_argument("--markdown", action="store_true", help="print only the tables")
+    parser.add_argument("--markdown", action="store_true", help="the README's table")
     parser.add_argument("--rows", help="comma list of " + ", ".join(FAMILIES) + ", memory (all)")
     parser.add_argument("--dir", default="/dev/shm", help="where the images are (%(default)s)")
     parser.add_argument("--binary", default=os.path.join(REPO, "build/release/usernetes-identity"))
@@ -362,10 +374,11 @@ def main():
         with open(options.json, "w", encoding="utf-8") as out:
             json.dump({"seconds": results, "memory": memories, "kernel": platform.release(),
                        "cpus": os.cpu_count(), "quick": options.quick}, out, indent=1)
-    if not options.markdown:
+    if options.markdown:
+        print(readme_table(results, list(programs)))
+    else:
         print(f"Linux {platform.release()}, {os.cpu_count()} CPUs, {sizes.rounds} rounds, "
-              f"load {os.getloadavg()[0]:.1f}\n")
-    print(markdown(results, list(programs)))
+              f"load {os.getloadavg()[0]:.1f}\n\n{markdown(results, list(programs))}")
     if memories:
         print("\n" + markdown_memory(memories))
 
