@@ -217,7 +217,7 @@ class Bench:
         """On ext4 these rows are a mere chmod and an open: there is nothing to copy."""
         n = self.sizes.copy_ups
         yield f"copy-up of {n} small files", self.loop("copyup", system.path("copy"), n)
-        yield "copy-up of one big file", self.loop("copyup", system.path("bigs"), 1)
+        yield "copy-up of 3 big files", self.loop("copyup", system.path("bigs"), 3)
 
     def order(self):
         turn = self.counter % len(self.systems)
@@ -254,7 +254,8 @@ def write_lower(lower, sizes):
         with open(os.path.join(lower, "copy", f"f{f}"), "wb") as out:
             out.write(b"c" * 4000)
     os.makedirs(os.path.join(lower, "bigs"))
-    shutil.copy(os.path.join(lower, "big"), os.path.join(lower, "bigs", "f0"))
+    for f in range(3):
+        shutil.copy(os.path.join(lower, "big"), os.path.join(lower, "bigs", f"f{f}"))
 
 
 def rss_kb(pid):
@@ -395,7 +396,7 @@ def measure(scratch, programs, sizes, rows):
     bench = Bench([System(name, os.path.join(scratch, name.replace(" ", "-")), program)
                    for name, program in programs.items()], find_load(programs[OURS], scratch),
                   sizes, scratch)
-    make_template(scratch, "template", 6 * sizes.megabytes + 512,
+    make_template(scratch, "template", 10 * sizes.megabytes + 512,
                   lambda lower: write_lower(lower, sizes))
     results = bench.run([family for family in FAMILIES if family in rows])
     if "memory" not in rows:
