@@ -131,9 +131,7 @@ void Listener::watch() {
     if (events < 0) return end();
     if (!draining_) drain();
   });
-  // What came before there was a watch makes no event.
-  draining_ = true;
-  supervisor_.reactor().defer([self = shared_from_this()] { self->drain(); });
+  drain_later();  // what came before there was a watch makes no event
 }
 
 // A task that asks who it is, again and again, is answered twice as fast.
@@ -153,12 +151,14 @@ void Listener::answered_at_once() {
   supervisor_.reactor().defer([self = shared_from_this()] { self->come_near(); });
 }
 
-// poll(2) has just spoken, and nobody else receives: there is no need to look once more.
+// poll(2) has just spoken, and nobody else receives: there is no need to look once more, but where
+// a drain stood in the queue before this. RECV waits when there is nothing.
 void Listener::near_is_ready(int events) {
+  const bool looked = std::exchange(looked_, true);
   if (draining_ || ended_) return;
   if (events == 0 || direct_ < 0)
     direct_ = 0, watch();
-  else if (events == POLLIN)
+  else if (events == POLLIN && looked)
     receive();
   else
     drain();
@@ -195,9 +195,15 @@ void Listener::drain() {
     if (ready == NoticeFd::Ready::nothing) return;
     receive();
   }
-  if (ended_) return;
+  if (!ended_) drain_later();
+}
+
+void Listener::drain_later() {
   draining_ = true;
-  supervisor_.reactor().defer([self = shared_from_this()] { self->drain(); });
+  supervisor_.reactor().defer([self = shared_from_this()] {
+    self->looked_ = false;
+    self->drain();
+  });
 }
 
 // Handlers under way keep this alive. It is not called from within a call of the watch's own.

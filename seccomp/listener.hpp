@@ -77,6 +77,7 @@ class Listener : public std::enable_shared_from_this<Listener> {
   void near_is_ready(int events);
   void receive();
   void drain();
+  void drain_later();
   void handle(const Notice& notice);
   Call call_of(const Notice& notice, const Row& row);
   static ring::Task<void> run_later(std::shared_ptr<Listener> self, Call call, std::int64_t since);
@@ -95,6 +96,7 @@ class Listener : public std::enable_shared_from_this<Listener> {
   bool near_ = false;
   int direct_ = 0;  // high: answers come at once, and many of them
   bool draining_ = false;
+  bool looked_ = true;  // by the poll that says it is ready, and nothing was taken since
   bool ended_ = false;
   bool foreign_ = false;  // of a user namespace that we can not look into: its calls go on
 };

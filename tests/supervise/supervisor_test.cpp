@@ -229,6 +229,39 @@ TEST_F(SupervisorTest, ACrowd) {
   EXPECT_EQ(asker.end(), 0);
 }
 
+// More calls than are served in one go, each the only one of its task: who comes near meanwhile
+// must not wait in RECV for what has been taken already, while others ask.
+TEST_F(SupervisorTest, ACrowdThatFallsSilent) {
+  constexpr int kCrowd = 150;
+  auto& asked = shared<std::atomic<int>>();
+  auto& enough = shared<std::atomic<bool>>();
+  Asker crowd(slot, [&] {
+    for (int i = 0; i < kCrowd; ++i) {
+      if (::fork() != 0) continue;
+      ++asked;
+      ::_exit(::syscall(SYS_getuid) != kStranger);
+    }
+    int wrong = 0, status = 0;
+    while (::wait(&status) > 0) wrong += status != 0;
+    while (!enough) ::usleep(1000);
+    return wrong;
+  });
+  Asker other(slot, is_stranger);
+  ASSERT_TRUE(supervisor->add(std::move(crowd.listener), info(crowd.pid)));
+  ASSERT_TRUE(supervisor->add(std::move(other.listener), info(other.pid, "other")));
+  crowd.go();
+  while (asked < kCrowd) ::usleep(1000);
+  ::usleep(100'000);  // now the last of them waits for an answer too
+  bool gone = false;
+  supervisor->on_gone = [&](std::uint64_t) { gone = true; };
+  other.go();
+  EXPECT_TRUE(turn_until([&] { return gone; }));
+  EXPECT_EQ(other.end(), 0);
+  enough = true;
+  EXPECT_TRUE(turn_until([&] { return supervisor->listeners() == 0; }));
+  EXPECT_EQ(crowd.end(), 0);
+}
+
 // One call was received and written down, the other received only: there was no room.
 TEST_F(SupervisorTest, ASuccessor) {
   auto answers = [] { return static_cast<int>(::syscall(SYS_getuid) != kStranger); };
