@@ -287,8 +287,10 @@ void Listener::handle(const Notice& notice) {
     supervisor_.tell(*container_, "crowded", "waiting=" + std::to_string(kMostWaiting));
     return finish(notice, Answer::fail(EAGAIN));
   }
-  direct_ = std::max(direct_ - kLaterCosts, -kLaterCosts);
+  const std::size_t others = container_->under_way;
   ring::spawn(run_later(shared_from_this(), call_of(notice, *row), since));
+  if (container_->under_way == others) return answered_at_once();
+  direct_ = std::max(direct_ - kLaterCosts, -kLaterCosts);
 }
 
 ring::Task<void> Listener::run_later(std::shared_ptr<Listener> self, Call call,

@@ -35,13 +35,14 @@ struct Three {
 };
 
 ring::Task<std::int64_t> write_three(Call call, Three three, std::int64_t result) {
-  for (std::size_t i = 0; i < three.ids.size() && result >= 0; ++i) {
-    auto bytes = std::as_bytes(std::span(&three.ids[i], 1));
-    auto written = co_await call.supervisor.tracees().write(
-        call.notice.tid, call.notice.arguments[i], bytes, call.still_valid);
-    if (!written) result = -written.error().value;
-  }
-  co_return result;
+  if (result < 0) co_return result;
+  std::vector<Tracees::Piece> pieces;
+  for (std::size_t i = 0; i < three.ids.size(); ++i)
+    pieces.push_back({call.notice.arguments[i], std::as_bytes(std::span(&three.ids[i], 1))});
+  Tracees& tracees = call.supervisor.tracees();
+  auto writing = tracees.write_each(call.notice.tid, std::move(pieces), call.still_valid);
+  auto written = co_await std::move(writing);
+  co_return written ? result : -written.error().value;
 }
 
 }  // namespace

@@ -57,19 +57,20 @@ Id named_carrier(const Call& call, Ids which, Id true_id) {
 }
 
 ring::Task<void> show_ids(Call call, std::uint64_t address, std::vector<Ids> kinds) {
-  Tracees& tracees = call.supervisor.tracees();
   std::vector<Id> ids(kinds.size());
+  std::function<bool()> translate = [&call, &ids, &kinds] {
+    bool differs = false;
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      const Id truth = ids_of(call, kinds[i]).truth_of_carrier(ids[i]);
+      differs |= truth != std::exchange(ids[i], truth);
+    }
+    return differs;
+  };
   auto bytes = std::as_writable_bytes(std::span(ids));
-  auto read = co_await tracees.read(call.notice.tid, address, bytes);
-  if (!read) co_return;
-  bool differs = false;
-  for (std::size_t i = 0; i < ids.size(); ++i) {
-    const Id truth = ids_of(call, kinds[i]).truth_of_carrier(ids[i]);
-    differs |= truth != std::exchange(ids[i], truth);
-  }
-  if (!differs) co_return;
-  auto written = co_await tracees.write(call.notice.tid, address, bytes, call.still_valid);
-  if (!written) co_return;
+  auto change = call.supervisor.tracees().change(call.notice.tid, address, bytes,
+                                                 std::move(translate), call.still_valid);
+  auto changed = co_await std::move(change);
+  if (!changed) co_return;
 }
 
 ring::Task<std::int64_t> show_after(Call call, std::uint64_t address, std::vector<Ids> kinds,
