@@ -27,7 +27,8 @@ struct OpenFile {
 
   Pin node;
   SharedFd fd;
-  int flags = 0;  // O_ACCMODE part as opened on the layer
+  int flags = 0;                // O_ACCMODE part as opened on the layer
+  std::uint64_t size_seen = 0;  // it had so many bytes when a read last looked
 };
 
 class Handles {

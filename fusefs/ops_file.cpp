@@ -34,7 +34,7 @@ base::Result<std::shared_ptr<OpenFile>> file_of(Overlay& fs, const Request& requ
 }
 
 // How much of a read is answered from the page cache; 0 where it is not worth it or not sure.
-std::size_t cached_part(int fd, std::uint64_t offset, std::size_t size) {
+std::size_t cached_part(OpenFile& file, std::uint64_t offset, std::size_t size) {
   constexpr std::size_t kWorthIt = 32 * 1024;
   constexpr long kCachestat = 451;  // Linux 6.5
   constexpr std::uint64_t kPage = 4096;
@@ -44,14 +44,20 @@ std::size_t cached_part(int fd, std::uint64_t offset, std::size_t size) {
   struct Cached {
     std::uint64_t pages, dirty, writeback, evicted, recently_evicted;
   };
-  struct stat st;
-  if (size < kWorthIt || ::fstat(fd, &st) != 0) return 0;
-  auto end = static_cast<std::uint64_t>(st.st_size);
+  if (size < kWorthIt) return 0;
+  // Where the file has become shorter since, there are no pages; who takes less than was promised
+  // out of the last one reads again.
+  if (offset >= file.size_seen || file.size_seen - offset < size) {
+    struct stat st;
+    if (::fstat(file.fd->get(), &st) != 0) return 0;
+    file.size_seen = static_cast<std::uint64_t>(st.st_size);
+  }
+  const std::uint64_t end = file.size_seen;
   if (offset >= end || end - offset < kWorthIt) return 0;
   std::size_t length = std::min<std::uint64_t>(size, end - offset);
   Range range{offset, length};
   Cached cached{};
-  if (::syscall(kCachestat, fd, &range, &cached, 0u) != 0) return 0;
+  if (::syscall(kCachestat, file.fd->get(), &range, &cached, 0u) != 0) return 0;
   std::uint64_t pages = (offset + length + kPage - 1) / kPage - offset / kPage;
   return cached.pages >= pages ? length : 0;
 }
@@ -137,7 +143,7 @@ ring::Task<Done> on_read(Overlay& fs, Request& request, Answer& answer) {
   fuse_read_in in = *request.reader().take<fuse_read_in>();
   CO_TRY(file, file_of(fs, request, in.fh));
   SharedFd fd = file->fd;  // copy-up may replace the file's own while the read is under way
-  if (std::size_t cached = cached_part(fd->get(), in.offset, in.size)) {
+  if (std::size_t cached = cached_part(*file, in.offset, in.size)) {
     answer.put(Slice{fd, static_cast<off_t>(in.offset), cached});
     co_return base::Unit{};
   }
@@ -238,7 +244,7 @@ ring::Task<Done> on_copy_file_range(Overlay& fs, Request& request, Answer& answe
   auto in_at = static_cast<off_t>(in.off_in), out_at = static_cast<off_t>(in.off_out);
   std::size_t want = std::min<std::uint64_t>(in.len, kPiece);
   ssize_t n;
-  if (cached_part(source->get(), in.off_in, want)) {
+  if (cached_part(*from, in.off_in, want)) {
     n = ::copy_file_range(source->get(), &in_at, sink->get(), &out_at, want,
                           static_cast<unsigned>(in.flags));
     CO_TRY_VOID(base::check(n));

@@ -59,6 +59,26 @@ TEST(DirectIo, BesideBufferedSeesAndShowsEverything) {
   EXPECT_EQ(differs_from_disk(prepare, story), "");
 }
 
+TEST(OpenFiles, AreReadAgainAsLongAsTheyAreByThen) {
+  const auto prepare = [](const std::string& dir) {
+    write_file(dir + "/f", std::string(300'000, 'l'));
+  };
+  const auto story = [](const std::string& dir) {
+    const base::Fd fd = open_at(dir + "/f", O_RDWR);
+    std::ostringstream text;
+    text << digest(read_fd(fd.get())) << '\n';
+    for (const off_t size : {393'216, 393'000, 150'000, 149'999, 40'000, 500'000}) {
+      text << outcome(ftruncate(fd.get(), size)) << ' ';
+      text << pwrite(fd.get(), "end", 3, size - 3) << ' ';
+      fsync(fd.get());
+      posix_fadvise(fd.get(), 0, 0, POSIX_FADV_DONTNEED);
+      text << digest(read_fd(fd.get())) << '\n';
+    }
+    return text.str();
+  };
+  EXPECT_EQ(differs_from_disk(prepare, story), "");
+}
+
 TEST(DirectIo, SeesAMapsWrites) {
   OverlayMount m;
   m.mount();
