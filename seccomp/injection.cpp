@@ -395,7 +395,7 @@ Expected Injector::expects(const Notice& notice) {
   auto found = state_->jobs.find(notice.tid);
   if (found == state_->jobs.end()) return Expected::no;
   Job& job = *found->second;
-  if (job.traced.look() && job.traced.over()) return Expected::no;  // another thread's number now
+  if (!job.traced.is_ours()) return Expected::no;  // another thread's number now
   return job.phase == Phase::running ? Expected::resume : Expected::again;
 }
 

@@ -37,6 +37,16 @@ bool Traced::look() {
   return true;
 }
 
+// A status that was told may be older than the end of its thread.
+bool Traced::is_ours() {
+  if (!look()) return begun_;
+  siginfo_t info;
+  const int asked = WEXITED | WSTOPPED | WNOWAIT | WNOHANG | __WALL;
+  if (!over_ && ::waitid(P_PID, static_cast<id_t>(tid_), &info, asked) != 0 && errno == ECHILD)
+    over_ = true;
+  return !over_;
+}
+
 std::optional<int> Traced::Next::await_resume() const {
   return std::exchange(traced.status_, std::nullopt);
 }

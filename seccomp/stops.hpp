@@ -37,6 +37,8 @@ class Traced {
   bool over() const { return over_; }
   /// Asks the kernel; true: next() has something.
   bool look();
+  /// Whether the number is still that of the thread; false from then on, as over() is true.
+  bool is_ours();
   pid_t tid() const { return tid_; }
 
  private:

@@ -85,7 +85,7 @@ int exec_race(char **argv) {
             _exit(wrong);
         }
     for (int status; wait(&status) > 0;) ++outcome[WEXITSTATUS(status)];
-    verdict(outcome[0] == 4, "nothing is written into a program that another thread has executed", outcome[3], outcome[4]);
+    verdict(outcome[0] == 4, "nothing is written into, or answered for another one to, a program that another thread has executed", outcome[3], outcome[4]);
     for (int i = 1; i < 256; ++i) if (outcome[i]) printf("# exit %d of %d\n", i, outcome[i]);
     return 0;
 }
