@@ -33,8 +33,7 @@ bool let_podman_make_namespaces() {
     ::execlp("podman", "podman", "unshare", "true", static_cast<char*>(nullptr));
     ::_exit(127);
   }
-  const int status = base::wait_for(child);
-  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+  return base::wait_for(child) == 0;
 }
 
 // What podman's first process tells its second one (pkg/rootless of podman, pkg/unshare of

@@ -65,8 +65,7 @@ bool run_helper(const char* program, pid_t target, std::vector<std::string> argu
     ::execvp(program, argv.data());
     ::_exit(127);
   }
-  const int status = base::wait_for(child);
-  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+  return base::wait_for(child) == 0;
 }
 
 struct Account {

@@ -136,8 +136,7 @@ bool Engine::spin() {
   const std::int64_t begin = now.tv_sec * 1'000'000'000ll + now.tv_nsec;
   do {
     for (int i = 0; i < 32; ++i) {
-      if (IO_URING_READ_ONCE(*ring_.sq.kflags) & IORING_SQ_TASKRUN) return true;
-      if (io_uring_cq_ready(&ring_) > 0) return true;
+      if (work_is_due()) return true;
 #if defined(__x86_64__)
       __builtin_ia32_pause();
 #endif
