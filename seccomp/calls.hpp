@@ -75,7 +75,7 @@ struct Row {
   Ids ids = Ids::uids;
   std::uint8_t count = 0;  // of ids among the arguments, from the first on
   bool effective = false;  // of get*id
-  bool own_ids = false;    // tells the task's own ids, and nothing else
+  bool own_ids = false;    // tells the task's own ids: not asked where none is another one
   Layout layout = Layout::none;
   Where where{};
   Answer (*now)(Call&) = nullptr;               // registers only: never waits

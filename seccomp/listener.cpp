@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "base/clock.hpp"
+#include "seccomp/translate.hpp"
 
 #ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS  // Linux 6.6
 #define SECCOMP_IOCTL_NOTIF_SET_FLAGS SECCOMP_IOW(4, __u64)
@@ -228,7 +229,9 @@ Call Listener::call_of(const Notice& notice, const Row& row) {
             .notice = notice,
             .killable = info_.killable,
             .row = &row,
-            .log = log_.get()};
+            .log = log_.get(),
+            .restart = {},
+            .still_valid = {}};
   if (!row.later) return call;
   std::uint64_t id = notice.id;
   call.restart = [this, id] { (void)fd_.send(id, Answer::fail(kRestartCall)); };
@@ -268,8 +271,7 @@ void Listener::handle(const Notice& notice) {
   }
   const Row* row = container_ ? row_for(notice) : nullptr;
   if (!row) return finish(notice, Answer::resume());
-  const IdView& ids = row->ids == Ids::uids ? container_->uids : container_->gids;
-  if (row->own_ids && !ids.translates()) {
+  if (row->own_ids && !ids_of(*container_, row->ids).translates()) {
     finish(notice, Answer::resume());  // the kernel says the same, whoever asks
     answered_at_once();
     return measure(*row, since);

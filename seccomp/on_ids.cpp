@@ -49,7 +49,6 @@ ring::Task<std::int64_t> write_three(Call call, Three three, std::int64_t result
 
 Answer on_get_id(Call& call) {
   const IdView& ids = ids_of(call, call.row->ids);
-  if (!ids.translates()) return Answer::resume();
   const auto credentials = call.supervisor.tracees().credentials(call.notice.tid);
   if (!credentials) return unseen(call);
   const Credentials::Four& four = four_of(call, *credentials);
@@ -58,7 +57,6 @@ Answer on_get_id(Call& call) {
 
 ring::Task<Answer> on_get_three(Call call) {
   const IdView& ids = ids_of(call, call.row->ids);
-  if (!ids.translates()) co_return Answer::resume();
   const auto credentials = call.supervisor.tracees().credentials(call.notice.tid);
   if (!credentials) co_return unseen(call);
   const Credentials::Four& four = four_of(call, *credentials);

@@ -15,8 +15,11 @@ inline constexpr Answer kTraced{Answer::Kind::error, 4095};
 /// A number that no map has: the kernel refuses it (EINVAL) when its time has come.
 inline constexpr Id kUnmapped = 0xfffffffe;
 
+inline IdView& ids_of(Container& container, Ids which) {
+  return which == Ids::uids ? container.uids : container.gids;
+}
 inline IdView& ids_of(const Call& call, Ids which) {
-  return which == Ids::uids ? call.container->uids : call.container->gids;
+  return ids_of(*call.container, which);
 }
 /// Whether some number means another id: false, and what the kernel tells is true as it stands.
 bool shows_others(const Call& call);
