@@ -64,11 +64,8 @@ ring::Task<base::Result<Tracees::Begun>> Tracees::begin_at(pid_t tid, std::strin
     ring::Op open = opening(AT_FDCWD, memory_path, for_reading);
     memory.receive(open);
     chain.add(open);
-    ring::Op read;
-    read.opcode = IORING_OP_READ;
-    read.offset = *address;
-    read.address = text.data();
-    read.length = static_cast<std::uint32_t>(size);
+    ring::Op read =
+        transferring(IORING_OP_READ, *address, std::as_bytes(std::span(text).first(size)));
     memory.use(read);
     reading = chain.add(read);
   }

@@ -8,8 +8,6 @@
 namespace seccomp {
 namespace {
 
-// Offsets of files are signed, and -1 means the file's own position to the ring.
-constexpr std::uint64_t kHighest = INT64_MAX;
 // Who renames without end what we open gets EAGAIN in the end.
 constexpr unsigned kMostTries = 16;
 constexpr std::size_t kMostAtOnce = 1 << 20;
@@ -23,15 +21,12 @@ base::Result<std::size_t> counted(int result) {
 ring::Task<base::Result<>> transfer(ring::Reactor& reactor, std::uint8_t opcode, int memory,
                                     std::uint64_t address, const std::byte* data,
                                     std::size_t size) {
-  if (address > kHighest || size > kHighest - address) co_return base::fail(EFAULT);
+  if (address > kHighestAddress || size > kHighestAddress - address) co_return base::fail(EFAULT);
   unsigned tries = 0;
   for (std::size_t done = 0; done < size;) {
-    ring::Op op;
-    op.opcode = opcode;
+    ring::Op op =
+        transferring(opcode, address + done, {data + done, std::min(size - done, kMostAtOnce)});
     op.fd = memory;
-    op.offset = address + done;
-    op.address = data + done;
-    op.length = static_cast<std::uint32_t>(std::min(size - done, kMostAtOnce));
     int result = co_await reactor.operation(op);
     // The memory of a task that is dying may answer so for ever.
     if ((result == -EINTR || result == -EAGAIN) && ++tries < kMostTries) continue;
@@ -47,6 +42,16 @@ base::Errno of_memory(base::Errno error) {
   if (error.value == ENOENT) return {ESRCH};
   if (error.value == EIO) return {EFAULT};
   return error;
+}
+
+ring::Op transferring(std::uint8_t opcode, std::uint64_t address,
+                      std::span<const std::byte> bytes) {
+  ring::Op op;
+  op.opcode = opcode;
+  op.offset = address;
+  op.address = bytes.data();
+  op.length = static_cast<std::uint32_t>(bytes.size());
+  return op;
 }
 
 ring::Op opening(int dir, const std::string& path, const open_how& how) {

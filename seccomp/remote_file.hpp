@@ -15,6 +15,11 @@
 
 namespace seccomp {
 
+/// No byte of a task behind this one is reached: offsets of files are signed, and -1 means the
+/// file's own position to the ring.
+inline constexpr std::uint64_t kHighestAddress = INT64_MAX;
+/// IORING_OP_READ or IORING_OP_WRITE of /proc/TID/mem, whose descriptor is still to be set.
+ring::Op transferring(std::uint8_t opcode, std::uint64_t address, std::span<const std::byte> bytes);
 /// openat2(2) as an operation: `path` and `how` must stay until it is over.
 ring::Op opening(int dir, const std::string& path, const open_how& how);
 /// openat2(2); O_CLOEXEC is added. `resolve`: RESOLVE_*.

@@ -39,10 +39,10 @@ bool Traced::look() {
 
 // A status that was told may be older than the end of its thread.
 bool Traced::is_ours() {
-  if (!look()) return begun_;
+  look();
   siginfo_t info;
   const int asked = WEXITED | WSTOPPED | WNOWAIT | WNOHANG | __WALL;
-  if (!over_ && ::waitid(P_PID, static_cast<id_t>(tid_), &info, asked) != 0 && errno == ECHILD)
+  if (status_ && ::waitid(P_PID, static_cast<id_t>(tid_), &info, asked) != 0 && errno == ECHILD)
     over_ = true;
   return !over_;
 }

@@ -245,15 +245,21 @@ ring::Task<bool> Tracees::turn(Kind kind, pid_t tid, Turns::Turn& turn) {
   co_return mine;
 }
 
+static ring::Task<base::Result<base::Fd>> open_memory(ring::Reactor& reactor, pid_t tid,
+                                                      std::uint64_t flags) {
+  std::string path = proc_path(tid, "mem");
+  auto memory = co_await open_file(reactor, AT_FDCWD, path, flags);
+  if (!memory) co_return tl::make_unexpected(of_memory(memory.error()));
+  co_return std::move(*memory);
+}
+
 ring::Task<base::Result<>> Tracees::read(pid_t tid, std::uint64_t address,
                                          std::span<std::byte> bytes) {
   Turns::Turn its;
   const bool mine = co_await turn(Kind::read, tid, its);
   if (!mine) co_return base::fail(ESRCH);
-  std::string path = proc_path(tid, "mem");
-  auto memory = co_await open_file(state_->reactor, AT_FDCWD, path, O_RDONLY);
-  if (!memory) co_return tl::make_unexpected(of_memory(memory.error()));
-  auto done = co_await read_memory(state_->reactor, memory->get(), address, bytes);
+  CO_TRY(memory, co_await open_memory(state_->reactor, tid, O_RDONLY));
+  auto done = co_await read_memory(state_->reactor, memory.get(), address, bytes);
   co_return done;
 }
 
@@ -262,52 +268,33 @@ ring::Task<base::Result<>> Tracees::write(pid_t tid, std::uint64_t address,
   Turns::Turn its;
   const bool mine = co_await turn(Kind::write, tid, its);
   if (!mine) co_return base::fail(ESRCH);
-  std::string path = proc_path(tid, "mem");
-  auto memory = co_await open_file(state_->reactor, AT_FDCWD, path, O_RDWR);
-  if (!memory) co_return tl::make_unexpected(of_memory(memory.error()));
+  CO_TRY(memory, co_await open_memory(state_->reactor, tid, O_RDWR));
   if (still && !still()) co_return base::fail(ESRCH);
-  auto done = co_await write_memory(state_->reactor, memory->get(), address, bytes);
+  auto done = co_await write_memory(state_->reactor, memory.get(), address, bytes);
   co_return done;
 }
-
-namespace {
-
-constexpr std::uint64_t kHighest = INT64_MAX;  // offsets of files are signed
-
-ring::Op memory_op(std::uint8_t opcode, std::uint64_t address, std::span<const std::byte> bytes) {
-  ring::Op op;
-  op.opcode = opcode;
-  op.offset = address;
-  op.address = bytes.data();
-  op.length = static_cast<std::uint32_t>(bytes.size());
-  return op;
-}
-
-}  // namespace
 
 ring::Task<base::Result<>> Tracees::write_each(pid_t tid, std::vector<Piece> pieces, Still still) {
   Turns::Turn its;
   const bool mine = co_await turn(Kind::write, tid, its);
   if (!mine) co_return base::fail(ESRCH);
-  std::string path = proc_path(tid, "mem");
-  auto memory = co_await open_file(state_->reactor, AT_FDCWD, path, O_RDWR);
-  if (!memory) co_return tl::make_unexpected(of_memory(memory.error()));
+  CO_TRY(memory, co_await open_memory(state_->reactor, tid, O_RDWR));
   if (still && !still()) co_return base::fail(ESRCH);
   const ring::FileSlot slot(state_->reactor);  // who has them has chains
   if (slot.valid() && std::all_of(pieces.begin(), pieces.end(),
-                                  [](const Piece& one) { return one.address < kHighest; })) {
+                                  [](const Piece& one) { return one.address < kHighestAddress; })) {
     ring::Chain chain(state_->reactor);
     unsigned last = 0;
     for (const Piece& one : pieces) {
-      ring::Op op = memory_op(IORING_OP_WRITE, one.address, one.bytes);
-      op.fd = memory->get();
+      ring::Op op = transferring(IORING_OP_WRITE, one.address, one.bytes);
+      op.fd = memory.get();
       last = chain.add(op);
     }
     co_await chain.wait();
     if (chain.result(last) == static_cast<int>(pieces.back().bytes.size())) co_return base::Unit{};
   }
   for (const Piece& one : pieces) {  // says what is wrong, and how often to try
-    auto done = co_await write_memory(state_->reactor, memory->get(), one.address, one.bytes);
+    auto done = co_await write_memory(state_->reactor, memory.get(), one.address, one.bytes);
     if (!done) co_return done;
   }
   co_return base::Unit{};
@@ -327,9 +314,9 @@ ring::Task<base::Result<>> Tracees::change(pid_t tid, std::uint64_t address,
     open_how how{};
     how.flags = O_RDWR;
     ring::Chain chain(state_->reactor);
-    if (memory.valid() && address < kHighest) {
+    if (memory.valid() && address < kHighestAddress) {
       ring::Op open = opening(AT_FDCWD, path, how);
-      ring::Op read = memory_op(IORING_OP_READ, address, bytes);
+      ring::Op read = transferring(IORING_OP_READ, address, bytes);
       memory.receive(open);
       memory.use(read);
       chain.add(open);
@@ -341,7 +328,7 @@ ring::Task<base::Result<>> Tracees::change(pid_t tid, std::uint64_t address,
     if (has_read) {
       const bool may_write = co_await turn(Kind::write, tid, writes);
       if (!may_write || (still && !still())) co_return base::fail(ESRCH);
-      ring::Op write = memory_op(IORING_OP_WRITE, address, bytes);
+      ring::Op write = transferring(IORING_OP_WRITE, address, bytes);
       memory.use(write);
       const int written = co_await state_->reactor.operation(write);
       if (written == size) co_return base::Unit{};

@@ -73,16 +73,16 @@ class Tracees {
   /// program. ESRCH.
   ring::Task<base::Result<>> write(pid_t tid, std::uint64_t address,
                                    std::span<const std::byte> bytes, Still still);
-  /// A path of at most PATH_MAX bytes; ENAMETOOLONG, EFAULT.
-  /// To several places, all with one handover to a worker: at most ring::Chain::kMost.
   struct Piece {
     std::uint64_t address = 0;
     std::span<const std::byte> bytes;
   };
+  /// To several places, at most ring::Chain::kMost: the writing is one handover to a worker.
   ring::Task<base::Result<>> write_each(pid_t tid, std::vector<Piece> pieces, Still still);
   /// Reads into `bytes`, calls `work`, and writes what it has made of them, if it returns true.
   ring::Task<base::Result<>> change(pid_t tid, std::uint64_t address, std::span<std::byte> bytes,
                                     std::function<bool()> work, Still still);
+  /// A path of at most PATH_MAX bytes; ENAMETOOLONG, EFAULT.
   ring::Task<base::Result<std::string>> read_path(pid_t tid, std::uint64_t address);
   /// O_PATH descriptor of what `path` means to the thread: its root, its directory, or its
   /// descriptor `dirfd`; AT_SYMLINK_NOFOLLOW and AT_EMPTY_PATH in `flags`. Nothing below a magic
