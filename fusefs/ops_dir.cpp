@@ -12,17 +12,18 @@ namespace at = ring::at;
 
 namespace {
 
-// Writes directory entries into a reply of bounded size.
+// Writes directory entries into a reply of bounded size. A buffer of its own: those for requests
+// are large, and all of their pages there before they are used.
 class Page {
  public:
-  Page(Buffer buffer, std::size_t limit) : buffer_(std::move(buffer)), limit_(limit) {}
+  explicit Page(std::size_t limit) : limit_(limit) { text_.reserve(limit); }
 
   bool fits(std::size_t head, std::size_t name) const {
-    return used_ + FUSE_DIRENT_ALIGN(head + name) <= limit_;
+    return text_.size() + FUSE_DIRENT_ALIGN(head + name) <= limit_;
   }
   void put(const fuse_entry_out* entry, std::string_view name, std::uint64_t ino,
            std::uint32_t type, std::uint64_t next) {
-    std::size_t begin = used_;
+    std::size_t begin = text_.size();
     if (entry) append(entry, sizeof *entry);
     fuse_dirent head{};
     head.ino = ino;
@@ -31,21 +32,17 @@ class Page {
     head.type = type;
     append(&head, FUSE_NAME_OFFSET);
     append(name.data(), name.size());
-    std::size_t end = begin + FUSE_DIRENT_ALIGN(used_ - begin);
-    std::memset(buffer_.get() + used_, 0, end - used_);
-    used_ = end;
+    text_.resize(begin + FUSE_DIRENT_ALIGN(text_.size() - begin));
   }
-  bool empty() const { return used_ == 0; }
-  void answer(Answer& out) { out.put(std::move(buffer_), used_); }
+  bool empty() const { return text_.empty(); }
+  void answer(Answer& out) { out.put(std::move(text_)); }
 
  private:
   void append(const void* data, std::size_t size) {
-    std::memcpy(buffer_.get() + used_, data, size);
-    used_ += size;
+    text_.append(static_cast<const char*>(data), size);
   }
-  Buffer buffer_;
+  std::string text_;
   std::size_t limit_;
-  std::size_t used_ = 0;
 };
 
 // A read from the start is an opendir(3) or a rewinddir(3): it sees what is there by now.
@@ -64,7 +61,7 @@ base::Result<std::shared_ptr<const Listing>> listing_of(Overlay& fs, Node* dir,
 Done read_directory(Overlay& fs, Request& request, Answer& answer, bool plus) {
   auto in = request.reader().take<fuse_read_in>();
   TRY(listing, listing_of(fs, request.node, in->offset));
-  Page page(request.buffers->take(), std::min<std::size_t>(in->size, request.buffers->size()));
+  Page page(std::min<std::size_t>(in->size, request.buffers->size()));
   std::size_t head = FUSE_NAME_OFFSET + (plus ? sizeof(fuse_entry_out) : 0);
   const fuse_entry_out none{};
   for (std::uint64_t at = in->offset; at < 2; ++at) {
