@@ -18,6 +18,7 @@ namespace {
 namespace log = base::log;
 
 constexpr const char* kState = "state";
+constexpr const char* kTray = "tray";
 // Of FileDescriptorStoreMax=4096 (supervision has 1,000 of them): beyond the first the layers of a
 // mount go together into a socket (there they count as "in flight", of which a user may have few),
 // beyond the second files without a name are no longer kept.
@@ -95,11 +96,30 @@ base::Checked<base::Unit> Recovery::open_state() {
   return base::Unit{};
 }
 
+// What lies in the tray of the daemon before us counts as kept. In keeping first, then out of it.
+void Recovery::open_tray() {
+  NamedFds& inherited = keeper_.inherited();
+  if (base::Fd old = take_one(inherited, kTray); old.valid()) {
+    for (auto& [name, fd] : Tray::look_into(old)) {
+      if (inherited.contains(name)) continue;
+      keeper_.store(name, fd.get());
+      inherited.emplace(name, std::move(fd));
+    }
+    keeper_.remove(kTray);
+  }
+  auto tray = Tray::make(server_.reactor(),
+                         [this](const std::string& name, int fd) { store_file(name, fd); });
+  if (!tray) return;
+  tray_ = std::move(*tray);
+  keeper_.store(kTray, tray_->reading_end());
+}
+
 void Recovery::take_over() {
   if (!keeper_.present()) return;
   if (auto opened = open_state(); !opened)
     log::line(log::Level::error, "recovery.state", "error=" + log::quoted(opened.error().message));
   if (!state_) return;
+  open_tray();
   std::map<std::uint64_t, Found> all;
   NamedFds& inherited = keeper_.inherited();
   for (auto& [text, fd] : inherited) {
@@ -224,12 +244,8 @@ void Recovery::keep_layers(std::uint64_t id, const std::vector<int>& layers) {
 void Recovery::add_hooks(std::uint64_t id, fusefs::Session::Hooks& hooks) {
   if (!state_) return;
   hooks.keep = [this, id](const std::string& name, int fd) {
-    if (stored_files_ < kMostFiles && stored_ < kMostStored) {
-      ++stored_files_;
-      return store(id, name_of("kept", id, name), fd);
-    }
-    log::limited(full_, log::Level::warning, "recovery.full",
-                 "mount=" + std::to_string(id) + " files=" + std::to_string(stored_files_));
+    const std::string full = name_of("kept", id, name);
+    if (!tray_ || !tray_->put(full, fd)) store_file(full, fd);
   };
   hooks.drop = [this, id](const std::string& name) { let_go(id, name_of("kept", id, name)); };
 }
@@ -239,7 +255,19 @@ void Recovery::store(std::uint64_t id, const std::string& name, int fd) {
   keeper_.store(name, fd);
 }
 
+void Recovery::store_file(const std::string& name, int fd) {
+  const std::uint64_t id = Name::parse(name)->id;
+  if (!names_.contains(id)) return;  // the mount has ended
+  if (stored_files_ < kMostFiles && stored_ < kMostStored) {
+    ++stored_files_;
+    return store(id, name, fd);
+  }
+  log::limited(full_, log::Level::warning, "recovery.full",
+               "mount=" + std::to_string(id) + " files=" + std::to_string(stored_files_));
+}
+
 void Recovery::let_go(std::uint64_t id, const std::string& name) {
+  if (tray_ && tray_->remove(name)) return;
   auto found = names_.find(id);
   if (found == names_.end() || found->second.erase(name) == 0) return;
   --stored_;

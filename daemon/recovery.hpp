@@ -13,6 +13,7 @@
 #include "daemon/keeper.hpp"
 #include "daemon/mount_request.hpp"
 #include "daemon/state.hpp"
+#include "daemon/tray.hpp"
 #include "fusefs/layer_fds.hpp"
 #include "fusefs/session.hpp"
 
@@ -41,15 +42,18 @@ class Recovery {
  private:
   struct Found;
   base::Checked<base::Unit> open_state();
+  void open_tray();
   void rebuild_all(std::map<std::uint64_t, Found>& found);
   base::Checked<fusefs::Takeover> rebuild(std::uint64_t id, const Json& asked, Found found);
   void store(std::uint64_t id, const std::string& name, int fd);
+  void store_file(const std::string& name, int fd);
   void keep_layers(std::uint64_t id, const std::vector<int>& layers);
   void let_go(std::uint64_t id, const std::string& name);
 
   Server& server_;
   Keeper& keeper_;
   std::unique_ptr<State> state_;
+  std::unique_ptr<Tray> tray_;  // of files without a name; nullptr: there is none
   std::map<std::uint64_t, std::set<std::string>> names_;  // what the keeper has, by mount
   std::size_t stored_ = 0, stored_files_ = 0;
   base::log::Limiter full_{5};
