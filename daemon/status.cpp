@@ -101,9 +101,9 @@ MountStatus status_of(const Served& served) {
   out.lowers = overlay.stack().layers.size() - (out.writable ? 1 : 0);
   out.age_s = static_cast<double>(::time(nullptr) - served.since);
   out.nodes = overlay.nodes().size();
-  out.open = overlay.handles().size();
-  out.fds = overlay.stack().layers.size() + overlay.dirfds() + overlay.handles().descriptors() + 1 +
-            (out.writable ? 1 : 0);
+  out.open = overlay.handles().size() + overlay.unannounced();
+  out.fds = overlay.stack().layers.size() + overlay.dirfds() + overlay.handles().descriptors() +
+            overlay.unannounced() + 1 + (out.writable ? 1 : 0);
   out.in_flight = session.in_flight();
   out.oldest_s = session.longest_wait();
   out.changes = overlay.counters();

@@ -1,5 +1,8 @@
 // Opening a node's top version.
 #include <fcntl.h>
+#include <linux/capability.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "fusefs/overlay.hpp"
 
@@ -35,6 +38,25 @@ base::Result<> Overlay::reopen(OpenFile& file) {
   TRY(fd, at::open(where, in_upper(node) ? file.flags & O_ACCMODE : O_RDONLY));
   file.fd = std::make_shared<const base::Fd>(std::move(fd));
   return base::Unit{};
+}
+
+// Whether it has it open for reading or for writing is not known: what is asked for now is done.
+base::Result<std::shared_ptr<OpenFile>> Overlay::unannounced(Node* node, bool writes) {
+  auto writable = [](const OpenFile& file) { return (file.flags & O_ACCMODE) != O_RDONLY; };
+  TRY_VOID(awaken(node));
+  auto known = unannounced_.find(node->id);
+  if (known && known->fd && (!writes || writable(*known))) return known;
+  TRY(file, open(node, writes && in_upper(node) ? O_RDWR : O_RDONLY));
+  if (!in_upper(node)) file->flags = O_RDWR;  // once it is copied up
+  unannounced_.put(file);
+  return file;
+}
+
+// A file that became read-only behind a writer must still take his pages.
+bool Overlay::may_open_all() {
+  __user_cap_header_struct head{_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3]{};
+  return ::syscall(SYS_capget, &head, data) == 0 && data[0].effective & 1u << CAP_DAC_OVERRIDE;
 }
 
 }  // namespace fusefs

@@ -3,7 +3,9 @@
 #pragma once
 #include <algorithm>
 #include <cstdint>
+#include <list>
 #include <memory>
+#include <unordered_map>
 #include <vector>
 
 #include "base/fd.hpp"
@@ -31,6 +33,40 @@ struct OpenFile {
   std::uint64_t size_seen = 0;  // it had so many bytes when a read last looked
 };
 
+/// What comes with requests for a file which the kernel has opened without asking (see on_open).
+inline constexpr std::uint64_t kNoHandle = 0;
+
+/// Files that were opened so and then read or written: the last ones.
+class Unannounced {
+ public:
+  std::shared_ptr<OpenFile> find(NodeId node) {
+    auto found = index_.find(node);
+    if (found == index_.end()) return nullptr;
+    order_.splice(order_.begin(), order_, found->second);
+    return *found->second;
+  }
+  void put(std::shared_ptr<OpenFile> file) {
+    const NodeId node = file->node->id;
+    drop(node);
+    order_.push_front(std::move(file));
+    index_[node] = order_.begin();
+    if (order_.size() > kMost) drop(order_.back()->node->id);
+  }
+  void drop(NodeId node) {
+    auto found = index_.find(node);
+    if (found == index_.end()) return;
+    auto last = std::move(*found->second);  // its end may lead back here
+    order_.erase(found->second);
+    index_.erase(found);
+  }
+  std::size_t size() const { return order_.size(); }
+
+ private:
+  static constexpr std::size_t kMost = 64;
+  std::list<std::shared_ptr<OpenFile>> order_;  // newest use first
+  std::unordered_map<NodeId, std::list<std::shared_ptr<OpenFile>>::iterator> index_;
+};
+
 class Handles {
  public:
   std::uint64_t add(std::shared_ptr<OpenFile> file) {
@@ -53,7 +89,7 @@ class Handles {
   }
   void restored() {
     free_.clear();
-    for (std::uint64_t handle = files_.size(); handle-- > 0;)
+    for (std::uint64_t handle = files_.size(); --handle > kNoHandle;)
       if (!files_[handle]) free_.push_back(handle);
   }
   /// The open file, or nothing: numbers come from outside.
@@ -66,7 +102,7 @@ class Handles {
     auto last = std::move(files_[handle]);
     free_.push_back(handle);
   }
-  std::size_t size() const { return files_.size() - free_.size(); }
+  std::size_t size() const { return files_.size() - 1 - free_.size(); }
   /// Open files that hold a descriptor of their layer.
   std::size_t descriptors() const {
     return static_cast<std::size_t>(std::count_if(
@@ -74,7 +110,7 @@ class Handles {
   }
 
  private:
-  std::vector<std::shared_ptr<OpenFile>> files_;
+  std::vector<std::shared_ptr<OpenFile>> files_{kNoHandle + 1};
   std::vector<std::uint64_t> free_;
   Ledger* ledger_ = nullptr;
 };

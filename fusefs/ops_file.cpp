@@ -18,16 +18,26 @@ namespace {
 
 fuse_open_out opened(Overlay& fs, std::shared_ptr<OpenFile> file) {
   fuse_open_out out{};
-  out.fh = fs.handles().add(std::move(file));
+  // The kernel that asks for no open tells no release either, of what was created neither.
+  if (fs.opens_unasked) {
+    out.fh = kNoHandle;
+    fs.keep_unannounced(std::move(file));
+  } else {
+    out.fh = fs.handles().add(std::move(file));
+  }
   // Nobody else writes to the layers: what the kernel has cached stays true.
   out.open_flags = FOPEN_KEEP_CACHE;
   return out;
 }
 
-base::Result<std::shared_ptr<OpenFile>> file_of(Overlay& fs, const Request& request,
-                                                std::uint64_t fh) {
+enum class For : std::uint8_t { reading, writing };
+
+base::Result<std::shared_ptr<OpenFile>> file_of(Overlay& fs, Node* node, std::uint64_t fh,
+                                                For what = For::reading) {
   auto file = fs.handles().find(fh);
-  if (!file || file->node.get() != request.node) return base::fail(EBADF);
+  const bool known = file && file->node.get() == node;
+  if (!known && fh == kNoHandle && node) return fs.unannounced(node, what == For::writing);
+  if (!known) return base::fail(EBADF);
   TRY_VOID(fs.reopen(*file));
   if (!file->fd) return base::fail(EBADF);
   return file;
@@ -88,6 +98,8 @@ Done on_open(Overlay& fs, Request& request, Answer& answer) {
   bool writes = (in->flags & O_ACCMODE) != O_RDONLY;
   if (writes && !fs.stack().writable) return base::fail(EROFS);
   bool later = writes && !fs.in_upper(node);
+  // The kernel asks for no open and no release any more: requests name the node alone.
+  if (fs.opens_unasked && node->type == identity::NodeType::file) return base::fail(ENOSYS);
   TRY(file, fs.open(node, later ? O_RDONLY : static_cast<int>(in->flags & O_ACCMODE)));
   if (later) file->flags = O_RDWR;
   answer.put(opened(fs, std::move(file)));
@@ -141,7 +153,7 @@ Done on_tmpfile(Overlay& fs, Request& request, Answer& answer) {
 
 ring::Task<Done> on_read(Overlay& fs, Request& request, Answer& answer) {
   fuse_read_in in = *request.reader().take<fuse_read_in>();
-  CO_TRY(file, file_of(fs, request, in.fh));
+  CO_TRY(file, file_of(fs, request.node, in.fh));
   SharedFd fd = file->fd;  // copy-up may replace the file's own while the read is under way
   if (std::size_t cached = cached_part(*file, in.offset, in.size)) {
     answer.put(Slice{fd, static_cast<off_t>(in.offset), cached});
@@ -160,7 +172,7 @@ ring::Task<Done> on_write(Overlay& fs, Request& request, Answer& answer) {
   fuse_write_in in = *reader.take<fuse_write_in>();
   auto data = reader.take_bytes(in.size);
   if (!data) co_return base::fail(EINVAL);
-  CO_TRY(file, file_of(fs, request, in.fh));
+  CO_TRY(file, file_of(fs, request.node, in.fh, For::writing));
   CO_TRY_VOID(co_await ready_to_write(fs, request.node, *file));
   if (in.write_flags & FUSE_WRITE_KILL_SUIDGID)
     CO_TRY_VOID(kill_privileges(fs, request, request.node));
@@ -185,6 +197,7 @@ ring::Task<Done> on_write(Overlay& fs, Request& request, Answer& answer) {
 Done on_release(Overlay& fs, Request& request, Answer&) {
   auto in = request.reader().take<fuse_release_in>();
   auto file = fs.handles().find(in->fh);
+  if (!file && in->fh == kNoHandle) return base::Unit{};  // created before the first open
   if (!file || file->node.get() != request.node) return base::fail(EBADF);
   Change change(fs.ledger(), {.act = Act::release, .unique = request.unique(), .handle = in->fh});
   fs.handles().remove(in->fh);
@@ -195,7 +208,7 @@ Done on_release(Overlay& fs, Request& request, Answer&) {
 ring::Task<Done> on_fsync(Overlay& fs, Request& request, Answer&) {
   fuse_fsync_in in = *request.reader().take<fuse_fsync_in>();
   if (!fs.options().sync) co_return base::fail(ENOSYS);
-  CO_TRY(file, file_of(fs, request, in.fh));
+  CO_TRY(file, file_of(fs, request.node, in.fh));
   SharedFd fd = file->fd;
   if (!fs.in_upper(request.node)) co_return base::Unit{};
   int rc = co_await fs.io().sync(fd->get(), in.fsync_flags & FUSE_FSYNC_FDATASYNC);
@@ -204,7 +217,7 @@ ring::Task<Done> on_fsync(Overlay& fs, Request& request, Answer&) {
 
 ring::Task<Done> on_fallocate(Overlay& fs, Request& request, Answer&) {
   fuse_fallocate_in in = *request.reader().take<fuse_fallocate_in>();
-  CO_TRY(file, file_of(fs, request, in.fh));
+  CO_TRY(file, file_of(fs, request.node, in.fh, For::writing));
   CO_TRY_VOID(co_await ready_to_write(fs, request.node, *file));
   // With HANDLE_KILLPRIV_V2 the kernel leaves this to us and does not say who may keep the bits.
   if (!caller_of(fs, request).privileged) CO_TRY_VOID(kill_privileges(fs, request, request.node));
@@ -216,7 +229,7 @@ ring::Task<Done> on_fallocate(Overlay& fs, Request& request, Answer&) {
 
 Done on_lseek(Overlay& fs, Request& request, Answer& answer) {
   auto in = request.reader().take<fuse_lseek_in>();
-  TRY(file, file_of(fs, request, in->fh));
+  TRY(file, file_of(fs, request.node, in->fh));
   if (in->whence != SEEK_DATA && in->whence != SEEK_HOLE) return base::fail(EINVAL);
   off_t found =
       ::lseek(file->fd->get(), static_cast<off_t>(in->offset), static_cast<int>(in->whence));
@@ -232,12 +245,9 @@ Done on_lseek(Overlay& fs, Request& request, Answer& answer) {
 ring::Task<Done> on_copy_file_range(Overlay& fs, Request& request, Answer& answer) {
   constexpr std::size_t kPiece = 1024 * 1024;
   fuse_copy_file_range_in in = *request.reader().take<fuse_copy_file_range_in>();
-  CO_TRY(from, file_of(fs, request, in.fh_in));
-  auto to = fs.handles().find(in.fh_out);
+  CO_TRY(from, file_of(fs, request.node, in.fh_in));
   Node* target = fs.nodes().find(in.nodeid_out);
-  if (!to || to->node.get() != target) co_return base::fail(EBADF);
-  CO_TRY_VOID(fs.reopen(*to));
-  if (!to->fd) co_return base::fail(EBADF);
+  CO_TRY(to, file_of(fs, target, in.fh_out, For::writing));
   CO_TRY_VOID(co_await ready_to_write(fs, target, *to));
   if (!caller_of(fs, request).privileged) CO_TRY_VOID(kill_privileges(fs, request, target));
   SharedFd source = from->fd, sink = to->fd;

@@ -46,6 +46,7 @@ namespace {
 void forget(Overlay& fs, NodeId id, std::uint64_t count) {
   Node* node = fs.nodes().find(id);
   if (!node) return;
+  if (count >= node->lookups) fs.drop_unannounced(id);
   fs.nodes().forget(node, count);
   if (!fs.ledger() || fs.ledger()->head().takeovers == 0) return;
   if (Node* left = fs.nodes().find(id)) fs.reconsider(left);

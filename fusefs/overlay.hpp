@@ -109,6 +109,16 @@ class Overlay {
   std::function<bool(const Node*)> given_up;
   bool in_upper(const Node* node) const { return stack_.writable && node->layer == 0; }
   base::Result<std::shared_ptr<OpenFile>> open(Node* node, int flags);
+  /// Whether the kernel may open files without asking: Linux 3.16, and see may_open_all().
+  bool opens_unasked = false;
+  /// Whether this process may open every file of its layers, whatever its mode.
+  static bool may_open_all();
+  /// A file that it has opened so.
+  base::Result<std::shared_ptr<OpenFile>> unannounced(Node* node, bool writes);
+  void keep_unannounced(std::shared_ptr<OpenFile> file) { unannounced_.put(std::move(file)); }
+  std::size_t unannounced() const { return unannounced_.size(); }
+  /// It forgets the node, and so nobody has it open.
+  void drop_unannounced(NodeId node) { unannounced_.drop(node); }
   base::Result<std::shared_ptr<Listing>> list(Node* dir);
 
   /// The namespaces of whoever mounted us, as namespaces_of() has them; "": not known.
@@ -284,6 +294,7 @@ class Overlay {
   Listings listings_;  // before the nodes, whose death it is told of
   NodeTable nodes_;
   Handles handles_;
+  Unannounced unannounced_;
   DirfdCache dirfds_;
   WorkDir work_;
   Ledger* ledger_ = nullptr;

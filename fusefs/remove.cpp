@@ -21,7 +21,8 @@ base::Result<> Overlay::keep_orphan(Node* node) {
     node->orphan = std::move(fd);
   }
   bool last = !node->file || node->file->names.empty();
-  if (last && is_open(*node)) keep_descriptor_of(node);
+  const bool unasked = opens_unasked && node->type == identity::NodeType::file;
+  if (last && (unasked || is_open(*node))) keep_descriptor_of(node);
   return base::Unit{};
 }
 

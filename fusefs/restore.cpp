@@ -180,7 +180,7 @@ void Overlay::restore_handles(Restored& all) {
     const layout::Handle* record = ledger_->handle_at(number);
     if (!record) continue;
     Node* node = nodes_.find(record->node);
-    if (!node) {
+    if (!node || number == kNoHandle) {  // an older build gave that one out as well
       ledger_->drop_handle(number);
       continue;
     }

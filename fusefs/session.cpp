@@ -276,8 +276,8 @@ void Session::init(const Request& request) {
                        FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO | FUSE_ASYNC_DIO |
                        FUSE_PARALLEL_DIROPS | FUSE_HANDLE_KILLPRIV_V2 | FUSE_MAX_PAGES |
                        FUSE_CACHE_SYMLINKS | FUSE_EXPLICIT_INVAL_DATA | FUSE_SETXATTR_EXT |
-                       FUSE_ABORT_ERROR | wire::kInitExt | wire::kDirectIoAllowMmap |
-                       wire::kHasResend;
+                       FUSE_ABORT_ERROR | FUSE_NO_OPEN_SUPPORT | wire::kInitExt |
+                       wire::kDirectIoAllowMmap | wire::kHasResend;
   if (options.writeback) want |= FUSE_WRITEBACK_CACHE;
   if (overlay_->stack().acls) want |= FUSE_POSIX_ACL;
   std::uint64_t agreed = offered & want;
@@ -294,6 +294,8 @@ void Session::init(const Request& request) {
   out.max_pages = static_cast<std::uint16_t>(options.max_write / 4096);
   initialised_ = true;
   setxattr_ext_ = agreed & FUSE_SETXATTR_EXT;
+  overlay_->opens_unasked =
+      agreed & FUSE_NO_OPEN_SUPPORT && overlay_->stack().writable && Overlay::may_open_all();
   if (ledger_) ledger_->agree(agreed, out.minor, out.max_write);
   send(request.header.unique, 0, std::as_bytes(std::span(&out, 1)), {});
   if (hooks_.on_ready) hooks_.on_ready();

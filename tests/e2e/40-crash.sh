@@ -1,7 +1,7 @@
 #!/bin/bash
 # A daemon without systemd is killed ten times with SIGKILL and upgraded once, while fio verifies what it writes and
 # four processes create, rename and unlink by a model. Nobody may notice more than a pause; live slots
-# stay, and a stop leaves nothing.
+# stay, files without a name stay readable, and a stop leaves nothing.
 # usage: 40-crash.sh BINARY          SECONDS_OF_LOAD=20
 . "$(dirname "$0")/lib.sh"; world_enter "$@"
 
@@ -63,6 +63,14 @@ check "live slots are what they were" "$slot" "$(slots)"
 note "load: $(cat "$WORLD/load.json")"
 note "longest pause of any call: $(report longest_stall_ms) ms (aim: $AIM_MS)"
 note "take-overs (ms): $(sed -n 's/.*event=recovery.done .*ms=\([0-9]*\).*/\1/p' "$LOG" | tr '\n' ' ')"
+
+# --- files that nobody has read yet, without a name, when it dies ------------------------------------------------
+
+# Twice: at once, and when what was not let go has gone on to the keeper.
+unread() { pool python3 "$WORLD/bin/unread.py" "$M" "$(pid)" "$1"; }
+check "opened, unlinked, killed: all can be read" 400 "$(unread 0)"
+check "the same after a while" 400 "$(unread 0.2)"
+check "none is kept for ever" 0 "$(sleep 0.5; tell 's["caches"]["open"]')"
 
 # --- what ends -------------------------------------------------------------------------------------------------
 

@@ -19,11 +19,17 @@ class SessionTest : public testing::Test {
     for (const char* name : {"/dir/a", "/dir/b", "/dir/c"}) write_file(layers.lower() + name, "x");
     write_file(layers.upper() + "/up", "text of the upper");
   }
-  void start(fusefs::OverlayOptions options = {}, bool init = true) {
+  void start(fusefs::OverlayOptions options = {}, bool init = true, bool writable = true) {
     connection.reset();
     reactor = std::move(*ring::Reactor::make());
-    connection = std::make_unique<Connection>(*reactor, overlay(layers, *reactor, options));
+    connection =
+        std::make_unique<Connection>(*reactor, overlay(layers, *reactor, options, writable));
     if (init) connection->init();
+  }
+  /// A kernel that asks for each open.
+  void start_asked() {
+    start({}, false);
+    connection->init(45, ~static_cast<std::uint64_t>(FUSE_NO_OPEN_SUPPORT));
   }
   Reply call(std::uint32_t op, NodeId node, const Body& body = {}) {
     return connection->call(op, node, body);
@@ -185,7 +191,7 @@ TEST_F(SessionTest, NodesThatWereNeverGiven) {
 }
 
 TEST_F(SessionTest, HandlesOfOthers) {
-  start();
+  start_asked();
   NodeId low = connection->lookup(1, "low"), up = connection->lookup(1, "up");
   NodeId dir = connection->lookup(1, "dir");
   std::uint64_t mine = open(up, O_RDWR), reads = open(low, O_RDONLY);
@@ -214,8 +220,41 @@ TEST_F(SessionTest, HandlesOfOthers) {
   EXPECT_EQ(read(up, mine, 0, 4).body, "text");
 }
 
-TEST_F(SessionTest, WriteThroughAHandleThatReads) {
+TEST_F(SessionTest, OpensThatNobodyAsksFor) {
   start();
+  NodeId up = connection->lookup(1, "up"), low = connection->lookup(1, "low");
+  EXPECT_EQ(call(FUSE_OPEN, up, Body().put(fuse_open_in{O_RDWR, 0})).error, ENOSYS);
+  EXPECT_EQ(read(low, 0, 5, 6).body, "of the");
+  fuse_write_in in{};
+  in.size = 4;
+  for (NodeId node : {up, low}) {
+    EXPECT_EQ(read(node, 0, 0, 4).body, "text");
+    EXPECT_EQ(call(FUSE_WRITE, node, Body().put(in).raw("good")).as<fuse_write_out>().size, 4u);
+    EXPECT_EQ(read(node, 0, 0, 7).body, "good of");
+  }
+  auto made = call(FUSE_CREATE, 1, Body().put(fuse_create_in{O_RDWR, 0644, 0, 0}).name("new"));
+  ASSERT_EQ(made.body.size(), sizeof(fuse_entry_out) + sizeof(fuse_open_out));
+  fuse_open_out opened;
+  std::memcpy(&opened, made.body.data() + sizeof(fuse_entry_out), sizeof opened);
+  EXPECT_EQ(opened.fh, 0u);
+  EXPECT_EQ(
+      call(FUSE_RELEASE, made.as<fuse_entry_out>().nodeid, Body().put(fuse_release_in{})).error, 0);
+  for (std::uint64_t wrong : {1ull, ~0ull}) EXPECT_EQ(read(up, wrong, 0, 4).error, EBADF);
+  EXPECT_EQ(read(connection->lookup(1, "dir"), 0, 0, 4).error, EINVAL);
+}
+
+/// Without an upper layer each open for writing must be told that it cannot be.
+TEST_F(SessionTest, OpensOfAReadOnlyMountAreAskedFor) {
+  start({}, true, false);
+  NodeId low = connection->lookup(1, "low");
+  EXPECT_EQ(call(FUSE_OPEN, low, Body().put(fuse_open_in{O_RDWR, 0})).error, EROFS);
+  const std::uint64_t handle = open(low, O_RDONLY);
+  EXPECT_NE(handle, 0u);
+  EXPECT_EQ(read(low, handle, 0, 4).body, "text");
+}
+
+TEST_F(SessionTest, WriteThroughAHandleThatReads) {
+  start_asked();
   NodeId up = connection->lookup(1, "up");
   fuse_write_in in{};
   in.fh = open(up, O_RDONLY);
