@@ -38,6 +38,14 @@ class DirfdCache {
     order_.erase(found->second);
     index_.erase(found);
   }
+  /// Out of the cache; empty: it is not there.
+  base::Fd take(NodeId node, LayerIndex layer) {
+    auto found = index_.find(key(node, layer));
+    if (found == index_.end()) return {};
+    base::Fd fd = std::move(found->second->fd);
+    drop(node, layer);
+    return fd;
+  }
   void drop(const Node& node) {
     if (node.dir)
       for (const LayerDir& version : node.dir->layers) drop(node.id, version.layer);

@@ -83,6 +83,7 @@ struct Node {
   bool setgid_dir : 1 = false;    // a directory whose new entries inherit its group
   bool stale : 1 = false;         // from a ledger: Overlay::awaken reads the rest from disk
   bool kept : 1 = false;          // the orphan is in somebody else's keeping as well
+  bool unlinked : 1 = false;      // gone for ever, which an O_TMPFILE is not
   base::Fd orphan;                // O_PATH, or better, when gone
   Name name;
   std::unique_ptr<DirPart> dir;

@@ -108,7 +108,7 @@ Name* NodeTable::insert(Node* node, Node* parent, std::string_view text) {
   name->parent = parent;
   name->text = text;
   name->node = node;
-  node->gone = false;
+  node->gone = node->unlinked = false;
   insert(name);
   return name;
 }

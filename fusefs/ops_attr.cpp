@@ -65,11 +65,17 @@ ring::Task<Done> on_setattr(Overlay& fs, Request& request, Answer& answer) {
   fuse_setattr_in in = *request.reader().take<fuse_setattr_in>();
   Node* node = request.node;
   Pin pin(fs.nodes(), node);
-  // An unlinked lower file that nobody has open: the kernel writes back the time of the unlink
-  // itself. Nobody can see it any more, and it is no reason to copy the file up.
-  constexpr std::uint32_t kTimes = FATTR_ATIME | FATTR_MTIME | FATTR_CTIME;
-  bool unseen = node->gone && !fs.in_upper(node) && (!node->file || node->file->open.empty());
-  if (unseen && !(in.valid & ~kTimes)) in.valid = 0;
+  // The kernel writes the time of an unlink back, which nobody can see any more: as long as it
+  // knows the file it tells the times itself. No reason to copy the file up, nor to write to disk.
+  constexpr std::uint32_t kTimes = FATTR_MTIME | FATTR_CTIME | FATTR_FH | FATTR_LOCKOWNER;
+  if (!(in.valid & ~kTimes) && fs.times_in_kernel && node->unlinked &&
+      node->type == identity::NodeType::file) {
+    CO_TRY(st, fs.stat(node, nullptr));
+    if (!fs.in_upper(node) || st.st_nlink == 0) {  // in the upper layer it may have other names
+      answer.put(to_attr_out(fs, *node, st));
+      co_return base::Unit{};
+    }
+  }
   constexpr std::uint32_t kChanges = FATTR_MODE | FATTR_UID | FATTR_GID | FATTR_SIZE | FATTR_ATIME |
                                      FATTR_MTIME | FATTR_ATIME_NOW | FATTR_MTIME_NOW;
   if (in.valid & kChanges && !fs.in_upper(node)) {

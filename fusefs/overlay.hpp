@@ -111,6 +111,8 @@ class Overlay {
   base::Result<std::shared_ptr<OpenFile>> open(Node* node, int flags);
   /// Whether the kernel may open files without asking: Linux 3.16, and see may_open_all().
   bool opens_unasked = false;
+  /// Whether it tells the times of files, and we only keep them for it: write-back cache.
+  bool times_in_kernel = false;
   /// Whether this process may open every file of its layers, whatever its mode.
   static bool may_open_all();
   /// A file that it has opened so.
@@ -256,6 +258,7 @@ class Overlay {
   base::Result<> keep_orphan(Node* node);
   void lose_name(Node* node, Node* parent, std::string_view name);
   base::Result<bool> is_empty(Node* dir);
+  base::Result<> discard_lone_dir(Node* node, Node* parent, const std::string& name);
   base::Result<> whiteout_over(Node* parent, int dir, const std::string& name, bool exists);
   base::Result<> discard_upper_dir(Node* parent, int dir, const std::string& name, bool whiteout);
 

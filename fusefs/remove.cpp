@@ -15,6 +15,7 @@ namespace at = ring::at;
 // A file may outlive its last name: whoever has it open, or as working directory, reaches it by
 // descriptor.
 base::Result<> Overlay::keep_orphan(Node* node) {
+  if (!node->orphan.valid() && node->is_dir()) node->orphan = dirfds_.take(node->id, node->layer);
   if (!node->orphan.valid()) {
     TRY(where, locate(node));
     TRY(fd, at::open(where, O_PATH));
@@ -33,6 +34,7 @@ void Overlay::lose_name(Node* node, Node* parent, std::string_view name) {
   nodes_.remove_name(parent, name);
   if (last) {
     node->gone = true;
+    node->unlinked = true;
     if (node->dir) node->dir->layers.clear();
   } else {
     lose_orphan(node);
@@ -122,14 +124,31 @@ base::Result<> Overlay::discard_upper_dir(Node* parent, int dir, const std::stri
   return base::Unit{};
 }
 
+// An upper directory which covers nothing, and may be full.
+base::Result<> Overlay::discard_lone_dir(Node* node, Node* parent, const std::string& name) {
+  TRY(dir, dir_fd(parent, 0));
+  if (::unlinkat(dir, name.c_str(), AT_REMOVEDIR) == 0) return base::Unit{};
+  auto empty = is_empty(node);
+  if (!empty || !*empty) {
+    lose_orphan(node);  // it stays
+    return empty ? base::fail(ENOTEMPTY) : tl::make_unexpected(empty.error());
+  }
+  TRY(again, dir_fd(parent, 0));  // the listing may have taken its place
+  return discard_upper_dir(parent, again, name, false);
+}
+
 base::Result<> Overlay::rmdir(Node* parent, std::string_view name_view) {
   TRY_VOID(check_name(name_view));
   TRY(entry, lookup(parent, name_view));
   Pin node(nodes_, entry.node);
   if (!node->is_dir()) return base::fail(ENOTDIR);
-  TRY(empty, is_empty(node.get()));
-  if (!empty) return base::fail(ENOTEMPTY);
   TRY(covered, lower_has(parent, name_view));
+  // One that is in the upper layer alone is mostly empty there as well, and the disk knows.
+  const bool alone = !covered && in_upper(node.get()) && node->dir && node->dir->layers.size() == 1;
+  if (!alone) {
+    TRY(empty, is_empty(node.get()));
+    if (!empty) return base::fail(ENOTEMPTY);
+  }
   TRY_VOID(ensure_upper(parent));
   if (node->lookups > 0) TRY_VOID(keep_orphan(node.get()));
   TRY(dir, dir_fd(parent, 0));
@@ -139,7 +158,9 @@ base::Result<> Overlay::rmdir(Node* parent, std::string_view name_view) {
                           .parent = parent->id,
                           .node = node->id,
                           .name = name});
-  if (node->layer == 0) {
+  if (alone) {
+    TRY_VOID(discard_lone_dir(node.get(), parent, name));
+  } else if (node->layer == 0) {
     TRY_VOID(discard_upper_dir(parent, dir, name, covered));
   } else if (covered) {
     TRY_VOID(whiteout_over(parent, dir, name, false));

@@ -294,6 +294,7 @@ void Session::init(const Request& request) {
   out.max_pages = static_cast<std::uint16_t>(options.max_write / 4096);
   initialised_ = true;
   setxattr_ext_ = agreed & FUSE_SETXATTR_EXT;
+  overlay_->times_in_kernel = agreed & FUSE_WRITEBACK_CACHE;
   overlay_->opens_unasked =
       agreed & FUSE_NO_OPEN_SUPPORT && overlay_->stack().writable && Overlay::may_open_all();
   if (ledger_) ledger_->agree(agreed, out.minor, out.max_write);

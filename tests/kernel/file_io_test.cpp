@@ -267,6 +267,45 @@ TEST(Times, WrittenBackTimeIsKeptAfterRemount) {
   EXPECT_EQ(stat_of(m.at("f")).st_mtim.tv_nsec, before.st_mtim.tv_nsec);
 }
 
+/// With no name left, with another name, and before the first name.
+TEST(Times, OfAFileThatIsNamedElsewhereOrNowhere) {
+  const auto prepare = [](const std::string& dir) { write_file(dir + "/f", "text"); };
+  const auto story = [](const std::string& dir) {
+    const timespec modified[2] = {{0, UTIME_OMIT}, {2000, 7}}, both[2] = {{1000, 5}, {3000, 9}};
+    std::ostringstream text;
+    const auto times = [&](const struct stat& st) {
+      text << st.st_nlink << ' ' << st.st_mtim.tv_sec << '.' << st.st_mtim.tv_nsec << '\n';
+    };
+    const auto change = [&](int fd) {
+      struct stat st {};
+      text << outcome(pwrite(fd, "more", 4, 4)) << outcome(futimens(fd, both)) << ' ';
+      fstat(fd, &st);
+      text << st.st_atim.tv_sec << ' ';
+      times(st);
+      text << outcome(futimens(fd, modified)) << ' ';
+      fstat(fd, &st);
+      times(st);
+    };
+    write_file(dir + "/n", "text");
+    link((dir + "/n").c_str(), (dir + "/also").c_str());
+    for (const char* name : {"/f", "/n"}) {
+      const base::Fd fd = open_at(dir + name, O_RDWR);
+      text << outcome(unlink((dir + name).c_str())) << ' ';
+      change(fd.get());
+    }
+    base::Fd nameless = open_at(dir, O_TMPFILE | O_RDWR);
+    change(nameless.get());
+    const std::string from = "/proc/self/fd/" + std::to_string(nameless.get());
+    text << outcome(
+        linkat(AT_FDCWD, from.c_str(), AT_FDCWD, (dir + "/t").c_str(), AT_SYMLINK_FOLLOW));
+    nameless.reset();
+    write_file("/proc/sys/vm/drop_caches", "2");
+    for (const char* name : {"/also", "/t"}) times(stat_of(dir + name));
+    return text.str();
+  };
+  EXPECT_EQ(differs_from_disk(prepare, story), "");
+}
+
 TEST(Locks, FlockExcludesAnotherProcess) {
   OverlayMount m;
   write_file(m.lower() + "/f", "x");
