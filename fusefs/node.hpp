@@ -84,6 +84,7 @@ struct Node {
   bool stale : 1 = false;         // from a ledger: Overlay::awaken reads the rest from disk
   bool kept : 1 = false;          // the orphan is in somebody else's keeping as well
   bool unlinked : 1 = false;      // gone for ever, which an O_TMPFILE is not
+  bool told : 1 = false;          // the kernel has its attributes, as they still are
   base::Fd orphan;                // O_PATH, or better, when gone
   Name name;
   std::unique_ptr<DirPart> dir;

@@ -16,6 +16,14 @@ constexpr void add_repeats(std::array<OpRow, wire::kOpCount>& t) {
   for (auto op : {FUSE_FORGET, FUSE_RELEASE, FUSE_RELEASEDIR}) t[op].asleep = true;
 }
 
+constexpr void add_dates(std::array<OpRow, wire::kOpCount>& t) {
+  for (auto op : {FUSE_READ, FUSE_WRITE, FUSE_READLINK, FUSE_READDIR, FUSE_READDIRPLUS,
+                  FUSE_SYMLINK, FUSE_MKNOD, FUSE_MKDIR, FUSE_UNLINK, FUSE_RMDIR, FUSE_RENAME,
+                  FUSE_RENAME2, FUSE_LINK, FUSE_CREATE, FUSE_SETXATTR, FUSE_REMOVEXATTR,
+                  FUSE_FALLOCATE, FUSE_COPY_FILE_RANGE, FUSE_IOCTL})
+    t[op].dates = true;
+}
+
 constexpr std::array<OpRow, wire::kOpCount> make_table() {
   std::array<OpRow, wire::kOpCount> t{};
   t[FUSE_LOOKUP] = {.name = "lookup", .min_body = 2, .now = on_lookup};
@@ -74,6 +82,7 @@ constexpr std::array<OpRow, wire::kOpCount> make_table() {
   t[wire::kOpTmpfile] = {.name = "tmpfile", .min_body = 18, .now = on_tmpfile};
   t[wire::kOpStatx] = {.name = "statx", .min_body = 24, .now = on_statx};
   add_repeats(t);
+  add_dates(t);
   return t;
 }
 

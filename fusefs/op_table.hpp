@@ -23,6 +23,7 @@ struct OpRow {
   Done (*again)(Overlay&, Request&, Answer&) = nullptr;
   std::uint16_t name_at = 0;  // bytes of the body before the new entry's name
   bool asleep = false;        // needs nothing of its node but the number
+  bool dates = false;         // the kernel asks for its node's attributes again after this
 };
 
 /// By opcode. A row with a name and no handler is answered ENOSYS, which tells the kernel not to

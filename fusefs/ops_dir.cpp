@@ -64,6 +64,8 @@ Done read_directory(Overlay& fs, Request& request, Answer& answer, bool plus) {
   Page page(std::min<std::size_t>(in->size, request.buffers->size()));
   std::size_t head = FUSE_NAME_OFFSET + (plus ? sizeof(fuse_entry_out) : 0);
   const fuse_entry_out none{};
+  constexpr std::uint64_t kLong = 24 * 60 * 60;  // seconds
+  const bool for_ever = validity(fs).seconds > kLong;
   for (std::uint64_t at = in->offset; at < 2; ++at) {
     std::string_view dots = std::string_view("..").substr(0, at + 1);
     if (!page.fits(head, dots.size())) break;
@@ -76,6 +78,12 @@ Done read_directory(Overlay& fs, Request& request, Answer& answer, bool plus) {
     if (!page.fits(head, name.size())) break;
     if (!plus) {
       page.put(nullptr, name, item.ino, item.type, item.place);
+      continue;
+    }
+    // What the kernel knows it need not be told again.
+    const Node* known = for_ever ? fs.nodes().find(request.node, name) : nullptr;
+    if (known && known->told && known->lookups > 0) {
+      page.put(&none, name, known->ino, item.type, item.place);
       continue;
     }
     auto entry = fs.lookup(request.node, name);

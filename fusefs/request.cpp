@@ -122,15 +122,17 @@ fuse_entry_out to_entry(Overlay& fs, const Entry& entry) {
   out.entry_valid_nsec = out.attr_valid_nsec = valid.nanoseconds;
   out.attr = to_attr(fs.present(*entry.node, entry.st));
   fs.nodes().remember(entry.node);
+  entry.node->told = true;
   return out;
 }
 
-fuse_attr_out to_attr_out(const Overlay& fs, const Node& node, const struct stat& st) {
+fuse_attr_out to_attr_out(const Overlay& fs, Node& node, const struct stat& st) {
   fuse_attr_out out{};
   Validity valid = validity(fs);
   out.attr_valid = valid.seconds;
   out.attr_valid_nsec = valid.nanoseconds;
   out.attr = to_attr(fs.present(node, st));
+  node.told = true;
   return out;
 }
 

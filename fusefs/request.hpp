@@ -124,6 +124,6 @@ Validity validity(const Overlay& fs);
 fuse_attr to_attr(const struct stat& st);
 /// Answers with the entry and counts the kernel's new reference.
 fuse_entry_out to_entry(Overlay& fs, const Entry& entry);
-fuse_attr_out to_attr_out(const Overlay& fs, const Node& node, const struct stat& st);
+fuse_attr_out to_attr_out(const Overlay& fs, Node& node, const struct stat& st);
 
 }  // namespace fusefs

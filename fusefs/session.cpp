@@ -197,6 +197,7 @@ bool Session::admit(const OpRow& row, Request& request) {
       reply_error(request.header.unique, valid ? EIO : EINVAL, request.header.opcode);
     return false;
   }
+  if (request.node && row.dates) request.node->told = false;
   if (!request.node || row.asleep) return true;
   auto awake = overlay_->awaken(request.node);
   if (!awake && row.answers)

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -72,9 +73,10 @@ bool next_entry(std::span<const std::byte>& rest, Entry& out);
 template <class Each>
 base::Result<> for_each_entry(int dir, Each&& each) {
   TRY_VOID(detail::rewind(dir));
-  std::vector<std::byte> buffer(32 * 1024);
+  constexpr std::size_t kSize = 32 * 1024;  // most directories touch a page of it
+  const auto buffer = std::make_unique_for_overwrite<std::byte[]>(kSize);
   for (;;) {
-    TRY(rest, detail::next_entries(dir, buffer));
+    TRY(rest, detail::next_entries(dir, {buffer.get(), kSize}));
     if (rest.empty()) return base::Unit{};
     for (Entry entry; detail::next_entry(rest, entry);)
       if (!each(entry)) return base::Unit{};

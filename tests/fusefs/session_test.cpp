@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "tests/fusefs/rig.hpp"
 
 namespace fusefs_test {
@@ -312,6 +314,39 @@ TEST_F(SessionTest, ReaddirGoesOnWhereItStopped) {
   EXPECT_EQ(std::count(names.begin(), names.end(), ' '), 5) << names;
   EXPECT_EQ(names.substr(0, 5), ". .. ") << names;
   for (const char* name : {"a ", "b "}) EXPECT_NE(names.find(name), names.npos) << names;
+}
+
+/// A listing with attributes tells those which the kernel does not have, or has thrown away.
+TEST_F(SessionTest, ReaddirplusTellsWhatIsNotKnown) {
+  const auto told = [this](NodeId dir) {
+    const std::string body = read(dir, 0, 0, 4096, FUSE_READDIRPLUS).body;
+    std::set<std::string> names;
+    for (std::size_t at = 0; at + FUSE_NAME_OFFSET_DIRENTPLUS <= body.size();) {
+      fuse_direntplus entry{};
+      std::memcpy(&entry, body.data() + at, FUSE_NAME_OFFSET_DIRENTPLUS);
+      EXPECT_NE(entry.dirent.ino, 0u);
+      if (entry.entry_out.nodeid)
+        names.insert(body.substr(at + FUSE_NAME_OFFSET_DIRENTPLUS, entry.dirent.namelen));
+      at += FUSE_DIRENTPLUS_SIZE(&entry);
+    }
+    std::string text;
+    for (const std::string& name : names) text += name + " ";
+    return text;
+  };
+  fusefs::OverlayOptions options;
+  for (double timeout : {1e9, 1.0}) {
+    options.timeout = timeout;
+    start(options);
+    const NodeId dir = connection->lookup(1, "dir"), a = connection->lookup(dir, "a");
+    EXPECT_EQ(told(dir), timeout > 1 ? "b c " : "a b c ");
+    EXPECT_EQ(told(dir), timeout > 1 ? "" : "a b c ") << "the first listing has told of them";
+    EXPECT_EQ(read(a, 0, 0, 1).body, "x");
+    EXPECT_EQ(told(dir), timeout > 1 ? "a " : "a b c ");
+    EXPECT_EQ(chmod(a, 0600).error, 0);
+    EXPECT_EQ(told(dir), timeout > 1 ? "" : "a b c ") << "the answer to chmod has told";
+    call(FUSE_FORGET, a, Body().put(fuse_forget_in{100}));
+    EXPECT_EQ(told(dir), timeout > 1 ? "a " : "a b c ");
+  }
 }
 
 TEST_F(SessionTest, BatchForgetThatLiesAboutItsCount) {
