@@ -31,6 +31,7 @@ prepare() {
     pool chown $SLOT:$SLOT "$L/by-slot" "$L/change"          # by-root stays with root on the disk, the record alone tells
     pool sh -c 'mkdir "$1/dir"; echo in >"$1/dir/file"' x "$L"
     recorded "$L/dir" 60000; recorded "$L/dir/file" 60000; pool chmod 700 "$L/dir"
+    echo secret >"$L/outside"; chmod 600 "$L/outside"        # of the host's root, whom the pool does not have
     for name in 1000000 1185200044 65534 1500; do pool touch "$L/id-$name"; recorded "$L/id-$name" $name; done
     pool sh -c 'echo up >"$1/in-upper"; chmod 600 "$1/in-upper"' x "$U"; recorded "$U/in-upper" 60000
 }
@@ -83,6 +84,15 @@ directory() {
     check "directory: which is root's" "0:0" "$(p_owner "$M/dir/roots")"
     check_ok "directory: renamed by root" pool mv "$M/dir" "$M/dir2"
     check "directory: with all in it" "new roots" "$(pool ls "$M/dir2" | tr '\n' ' ' | sed 's/ $//')"
+}
+
+# The kernel opens files without asking us, so it is the first read that says it.
+not_ours() {
+    check "a file that the pool's user may not read opens, and is not read" "opened Permission denied" \
+        "$(pool python3 -c 'import os, sys
+fd = os.open(sys.argv[1], os.O_RDONLY); print("opened", end=" ")
+try: print(os.read(fd, 100))
+except OSError as error: print(error.strerror)' "$M/outside" 2>&1)"
 }
 
 chown_inside() {
@@ -194,6 +204,7 @@ if [ $FAILED = 0 ]; then
     usable by-slot
     usable by-root
     directory
+    not_ours
     chown_inside
     unmount_in pool "$M"; mount_in pool "$P" || fail "mount again"
     check "after remount" "$SLOT:$SLOT $SLOT:$SLOT" "$(p_owner "$M/in-upper") $(p_owner "$M/dir2/new")"
