@@ -52,8 +52,9 @@ base::Result<std::shared_ptr<OpenFile>> Overlay::unannounced(Node* node, bool wr
   return file;
 }
 
-// A file that became read-only behind a writer must still take his pages.
-bool Overlay::may_open_all() {
+bool Overlay::can_open_later() const {
+  if (!stack_.writable || !stack_.local) return false;
+  // A file that became read-only behind a writer must still take his pages.
   __user_cap_header_struct head{_LINUX_CAPABILITY_VERSION_3, 0};
   __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3]{};
   return ::syscall(SYS_capget, &head, data) == 0 && data[0].effective & 1u << CAP_DAC_OVERRIDE;

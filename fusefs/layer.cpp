@@ -1,7 +1,9 @@
 #include "fusefs/layer.hpp"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 #include <algorithm>
 #include <cstring>
@@ -50,6 +52,26 @@ base::Checked<Layer> make_layer(base::Fd root, const std::string& path,
     if (at::xattr_size({root.get(), "."}, std::string(key).c_str())) layer.typed_overrides = true;
   layer.root = std::move(root);
   return layer;
+}
+
+// A kernel's own file systems; of any other we do not know who answers, and when.
+bool is_local(const Layer& layer) {
+  constexpr std::uint64_t kZfs = 0x2fc12fc1, kBcachefs = 0xca451a4e;  // not in linux/magic.h
+  struct statfs st;
+  if (::fstatfs(layer.root.get(), &st) != 0) return false;
+  switch (static_cast<std::uint64_t>(st.f_type)) {
+    case EXT4_SUPER_MAGIC:
+    case XFS_SUPER_MAGIC:
+    case BTRFS_SUPER_MAGIC:
+    case F2FS_SUPER_MAGIC:
+    case TMPFS_MAGIC:
+    case OVERLAYFS_SUPER_MAGIC:
+    case SQUASHFS_MAGIC:
+    case EROFS_SUPER_MAGIC_V1:
+    case kZfs:
+    case kBcachefs: return true;
+    default: return false;
+  }
 }
 
 bool keeps_acls(const Layer& layer) {
@@ -126,6 +148,7 @@ base::Checked<LayerStack> LayerStack::adopt(LayerFds fds, const LayerPaths& path
     stack.layers.push_back(std::move(layer));
   }
   TRY_VOID(refuse_twins(stack, paths));
+  stack.local = std::all_of(stack.layers.begin(), stack.layers.end(), is_local);
   stack.acls = options.acl && std::all_of(stack.layers.begin(), stack.layers.end(), keeps_acls);
   if (stack.writable) {
     stack.opaque = choose_opaque(stack, options.opaque);

@@ -30,6 +30,7 @@ struct LayerStack {
   bool writable = false;
   base::Fd work;                 // O_PATH, <workdir>/work, emptied
   bool acls = true;              // every layer's file system keeps POSIX ACLs
+  bool local = true;             // none is served by somebody who may hang or change it behind us
   bool device_whiteouts = true;  // mknod(char 0:0) works in work
   OpaqueForm opaque = OpaqueForm::user;
 

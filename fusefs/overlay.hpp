@@ -109,12 +109,12 @@ class Overlay {
   std::function<bool(const Node*)> given_up;
   bool in_upper(const Node* node) const { return stack_.writable && node->layer == 0; }
   base::Result<std::shared_ptr<OpenFile>> open(Node* node, int flags);
-  /// Whether the kernel may open files without asking: Linux 3.16, and see may_open_all().
+  /// Whether the kernel has been told that it may open files without asking.
   bool opens_unasked = false;
   /// Whether it tells the times of files, and we only keep them for it: write-back cache.
   bool times_in_kernel = false;
-  /// Whether this process may open every file of its layers, whatever its mode.
-  static bool may_open_all();
+  /// Whether it may be told so (ADR 10): we can open every file of the layers when it comes to it.
+  bool can_open_later() const;
   /// A file that it has opened so.
   base::Result<std::shared_ptr<OpenFile>> unannounced(Node* node, bool writes);
   void keep_unannounced(std::shared_ptr<OpenFile> file) { unannounced_.put(std::move(file)); }

@@ -296,8 +296,7 @@ void Session::init(const Request& request) {
   initialised_ = true;
   setxattr_ext_ = agreed & FUSE_SETXATTR_EXT;
   overlay_->times_in_kernel = agreed & FUSE_WRITEBACK_CACHE;
-  overlay_->opens_unasked =
-      agreed & FUSE_NO_OPEN_SUPPORT && overlay_->stack().writable && Overlay::may_open_all();
+  overlay_->opens_unasked = agreed & FUSE_NO_OPEN_SUPPORT && overlay_->can_open_later();
   if (ledger_) ledger_->agree(agreed, out.minor, out.max_write);
   send(request.header.unique, 0, std::as_bytes(std::span(&out, 1)), {});
   if (hooks_.on_ready) hooks_.on_ready();

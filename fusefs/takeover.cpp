@@ -34,8 +34,7 @@ base::Checked<Takeover> Session::take_over(Kept kept) {
   overlay_->times_in_kernel = initialised_ && agreed.flags & FUSE_WRITEBACK_CACHE;
   // Of handles that were given out the kernel would tell no release any more.
   overlay_->opens_unasked = initialised_ && agreed.flags & FUSE_NO_OPEN_SUPPORT &&
-                            overlay_->stack().writable && Overlay::may_open_all() &&
-                            overlay_->handles().size() == 0;
+                            overlay_->can_open_later() && overlay_->handles().size() == 0;
   ledger_->suspect_answer();
   ledger_->taken_over();
   Takeover result{.nodes = restored.nodes, .handles = restored.handles};

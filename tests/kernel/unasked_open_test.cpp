@@ -61,6 +61,18 @@ TEST(UnaskedOpen, BeforeTheModeForbidsIt) {
   EXPECT_EQ(read_file(m.at("f")), "textmore");
 }
 
+/// Whose server may hang, or who may change behind us, is asked at the open.
+TEST(UnaskedOpen, NotOfALayerThatSomebodyServes) {
+  OverlayMount served;
+  write_file(served.lower() + "/f", "text");
+  served.mount();
+  OverlayMount m(Layout{.lower_paths = {served.merged()}});
+  m.mount();
+  const base::Fd fd = open_at(m.at("f"), O_RDONLY);
+  EXPECT_EQ(outcome(unlink(served.at("f").c_str())), "ok");
+  EXPECT_EQ(read_fd(fd.get()), "text");
+}
+
 /// Nobody has open what the kernel has forgotten.
 TEST(UnaskedOpen, EndsWithTheNode) {
   OverlayMount m;
