@@ -65,6 +65,18 @@ Result<std::size_t> send_with_fds(int socket, std::string_view bytes, std::span<
   return static_cast<std::size_t>(put);
 }
 
+void peek_with_fds(int socket, std::span<char> bytes,
+                   const std::function<void(std::string_view text, std::vector<Fd> fds)>& each) {
+  int offset = 0;
+  ::setsockopt(socket, SOL_SOCKET, SO_PEEK_OFF, &offset, sizeof offset);
+  for (;;) {
+    std::vector<Fd> fds;
+    auto got = receive_with_fds(socket, bytes, fds, MSG_PEEK | MSG_DONTWAIT);
+    if (!got || got->size == 0) return;
+    each({bytes.data(), got->size}, std::move(fds));
+  }
+}
+
 Result<ucred> peer_of(int socket) {
   ucred peer{};
   socklen_t size = sizeof peer;

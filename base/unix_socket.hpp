@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include <cstddef>
+#include <functional>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -30,6 +31,11 @@ Result<Received> receive_with_fds(int socket, std::span<char> bytes, std::vector
 /// with the first. EINVAL: more of them than a message takes.
 Result<std::size_t> send_with_fds(int socket, std::string_view bytes, std::span<const int> fds,
                                   int flags);
+
+/// Every message that lies in `socket` (one that keeps messages apart), the oldest first, without
+/// taking it out. What does not fit into `bytes` is cut off.
+void peek_with_fds(int socket, std::span<char> bytes,
+                   const std::function<void(std::string_view text, std::vector<Fd> fds)>& each);
 
 /// Who made the socket at the other end (SO_PEERCRED).
 Result<ucred> peer_of(int socket);

@@ -57,12 +57,11 @@ bool put_layers(const base::Fd& socket, std::span<const int> fds) {
 // Without taking them out: the next successor wants them too.
 std::vector<base::Fd> peek_layers(const base::Fd& socket) {
   std::vector<base::Fd> found;
-  int offset = 0;
-  ::setsockopt(socket.get(), SOL_SOCKET, SO_PEEK_OFF, &offset, sizeof offset);
-  for (char byte;;) {
-    auto got = base::receive_with_fds(socket.get(), {&byte, 1}, found, MSG_PEEK | MSG_DONTWAIT);
-    if (!got || got->size == 0) return found;
-  }
+  char byte;
+  base::peek_with_fds(socket.get(), {&byte, 1}, [&](std::string_view, std::vector<base::Fd> fds) {
+    std::move(fds.begin(), fds.end(), std::back_inserter(found));
+  });
+  return found;
 }
 
 }  // namespace
@@ -101,7 +100,7 @@ void Recovery::open_tray() {
   NamedFds& inherited = keeper_.inherited();
   if (base::Fd old = take_one(inherited, kTray); old.valid()) {
     for (auto& [name, fd] : Tray::look_into(old)) {
-      if (inherited.contains(name)) continue;
+      if (!fd.valid() || inherited.contains(name)) continue;
       keeper_.store(name, fd.get());
       inherited.emplace(name, std::move(fd));
     }

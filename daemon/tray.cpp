@@ -25,15 +25,12 @@ base::Result<std::unique_ptr<Tray>> Tray::make(ring::Reactor& reactor, Stays sta
 
 Tray::Named Tray::look_into(const base::Fd& reading_end) {
   Named found;
-  int offset = 0;
-  ::setsockopt(reading_end.get(), SOL_SOCKET, SO_PEEK_OFF, &offset, sizeof offset);
-  for (std::array<char, kLongestName> text;;) {
-    std::vector<base::Fd> fds;
-    auto got = base::receive_with_fds(reading_end.get(), text, fds, MSG_PEEK | MSG_DONTWAIT);
-    if (!got || got->size == 0) return found;
-    if (fds.size() == 1)
-      found.emplace_back(std::string(text.data(), got->size), std::move(fds.front()));
-  }
+  std::array<char, kLongestName> text;
+  base::peek_with_fds(reading_end.get(), text,
+                      [&](std::string_view name, std::vector<base::Fd> fds) {
+                        found.emplace_back(name, fds.empty() ? base::Fd() : std::move(fds.front()));
+                      });
+  return found;
 }
 
 bool Tray::put(const std::string& name, int fd) {
@@ -65,7 +62,7 @@ void Tray::hand_on() {
   if (!wanted_.empty())
     for (auto& [name, fd] : look_into(out_)) last[name] = std::move(fd);
   for (const auto& [name, fd] : last)
-    if (wanted_.erase(name) > 0) stays_(name, fd.get());
+    if (fd.valid() && wanted_.erase(name) > 0) stays_(name, fd.get());
   if (wanted_.empty()) return empty();
   wait();  // too many descriptors are open to take these out
 }

@@ -24,7 +24,7 @@ class Tray {
   /// ENFILE, EMFILE.
   static base::Result<std::unique_ptr<Tray>> make(ring::Reactor& reactor, Stays stays);
   /// What lies in the tray of an earlier process, the oldest first, without taking it out. Some of
-  /// it may be wanted no more.
+  /// it may be wanted no more. An empty descriptor: too many are open to look at this one.
   static Named look_into(const base::Fd& reading_end);
 
   /// To be given to the keeper before anything is put in.
@@ -33,7 +33,6 @@ class Tray {
   bool put(const std::string& name, int fd);
   /// It is wanted no more; false: it does not lie here.
   bool remove(const std::string& name);
-  std::size_t size() const { return wanted_.size(); }
 
  private:
   Tray(ring::Reactor& reactor, base::Fd in, base::Fd out, Stays stays)
