@@ -258,6 +258,14 @@ bool Session::given_up(const Node* node) const {
   return any;
 }
 
+void Session::heed(std::uint64_t agreed) {
+  setxattr_ext_ = agreed & FUSE_SETXATTR_EXT;
+  overlay_->times_in_kernel = agreed & FUSE_WRITEBACK_CACHE;
+  // Of handles that an earlier process gave out the kernel would tell no release any more.
+  overlay_->opens_unasked = agreed & FUSE_NO_OPEN_SUPPORT && overlay_->can_open_later() &&
+                            overlay_->handles().size() == 0;
+}
+
 void Session::init(const Request& request) {
   auto in = request.reader().take<fuse_init_in>();
   // Only the first 16 bytes are sure to be there; flags2 came with 7.36.
@@ -294,9 +302,7 @@ void Session::init(const Request& request) {
   out.time_gran = 1;
   out.max_pages = static_cast<std::uint16_t>(options.max_write / 4096);
   initialised_ = true;
-  setxattr_ext_ = agreed & FUSE_SETXATTR_EXT;
-  overlay_->times_in_kernel = agreed & FUSE_WRITEBACK_CACHE;
-  overlay_->opens_unasked = agreed & FUSE_NO_OPEN_SUPPORT && overlay_->can_open_later();
+  heed(agreed);
   if (ledger_) ledger_->agree(agreed, out.minor, out.max_write);
   send(request.header.unique, 0, std::as_bytes(std::span(&out, 1)), {});
   if (hooks_.on_ready) hooks_.on_ready();

@@ -80,6 +80,7 @@ class Session {
   void end(int error);
   void finish();
   void init(const Request& request);
+  void heed(std::uint64_t agreed);
   void run_now(const OpRow& row, Done (*handler)(Overlay&, Request&, Answer&), Request& request);
   ring::Task<void> run_later(const OpRow& row, std::unique_ptr<InFlight> work);
   void interrupt(const Request& request);

@@ -30,11 +30,7 @@ base::Checked<Takeover> Session::take_over(Kept kept) {
   Overlay::Restored restored = overlay_->restore(std::move(kept));
   const layout::Agreed& agreed = ledger_->head().agreed;
   initialised_ = agreed.answered;
-  setxattr_ext_ = !initialised_ || agreed.flags & FUSE_SETXATTR_EXT;
-  overlay_->times_in_kernel = initialised_ && agreed.flags & FUSE_WRITEBACK_CACHE;
-  // Of handles that were given out the kernel would tell no release any more.
-  overlay_->opens_unasked = initialised_ && agreed.flags & FUSE_NO_OPEN_SUPPORT &&
-                            overlay_->can_open_later() && overlay_->handles().size() == 0;
+  if (initialised_) heed(agreed.flags);
   ledger_->suspect_answer();
   ledger_->taken_over();
   Takeover result{.nodes = restored.nodes, .handles = restored.handles};
