@@ -70,7 +70,7 @@ note "take-overs (ms): $(sed -n 's/.*event=recovery.done .*ms=\([0-9]*\).*/\1/p'
 unread() { pool python3 "$WORLD/bin/unread.py" "$M" "$(pid)" "$1"; }
 check "opened, unlinked, killed: all can be read" 400 "$(unread 0)"
 check "the same after a while" 400 "$(unread 0.2)"
-check "none is kept for ever" 0 "$(sleep 0.5; tell 's["caches"]["open"]')"
+check "the daemon has none of them open any more" 0 "$(sleep 0.5; tell 's["caches"]["open"]')"
 
 # --- what ends -------------------------------------------------------------------------------------------------
 

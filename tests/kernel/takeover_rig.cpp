@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -39,8 +40,8 @@ constexpr int kPeriods = 2000;  // of a millisecond: as long a successor may tak
 }  // namespace
 
 TakeoverMount::TakeoverMount(const std::function<void(const std::string& lower)>& prepare,
-                             int seconds, const std::string& whiteout)
-    : whiteout_(whiteout) {
+                             int seconds, const std::string& whiteout, bool asked)
+    : whiteout_(whiteout), asked_(asked) {
   for (const char* name : {"/lower", "/upper", "/work", "/merged"}) make_dir(tree_.path() + name);
   if (prepare) prepare(lower());
   void* memory =
@@ -192,8 +193,17 @@ void TakeoverMount::arm(fusefs::Ledger& ledger) {
   };
 }
 
+void drop_dac_override() {
+  __user_cap_header_struct head{_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3]{};
+  EXPECT_EQ(::syscall(SYS_capget, &head, data), 0);
+  data[0].effective &= ~(1u << CAP_DAC_OVERRIDE);
+  EXPECT_EQ(::syscall(SYS_capset, &head, data), 0);
+}
+
 void TakeoverMount::serve(bool first) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (asked_) drop_dac_override();
   auto complain = [&](const std::string& text) {
     std::fprintf(stderr, "server: %s\n", text.c_str());
     ++shared_->broken;

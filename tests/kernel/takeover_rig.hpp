@@ -29,9 +29,11 @@ struct Shared {
 
 class TakeoverMount {
  public:
-  /// `prepare` fills the lower directory before the mount.
+  /// `prepare` fills the lower directory before the mount. `asked`: the servers lack
+  /// CAP_DAC_OVERRIDE, and so the kernel asks them for each open.
   explicit TakeoverMount(const std::function<void(const std::string& lower)>& prepare = {},
-                         int seconds = 120, const std::string& whiteout = "device");
+                         int seconds = 120, const std::string& whiteout = "device",
+                         bool asked = false);
   ~TakeoverMount();
   TakeoverMount(const TakeoverMount&) = delete;
   TakeoverMount& operator=(const TakeoverMount&) = delete;
@@ -59,6 +61,7 @@ class TakeoverMount {
   TempTree tree_;
   Shared* shared_ = nullptr;
   std::string whiteout_;
+  bool asked_;
   fusefs::LayerPaths paths_;
   fusefs::LayerFds layers_;
   base::Fd device_, ledger_fd_, keep_in_, keep_out_, order_in_, order_out_;
